@@ -1,0 +1,1 @@
+"""The words of the product as frozen typed records. No input or output happens here."""

@@ -1,0 +1,64 @@
+"""A rule held against the facts of a host, and what came out of it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+
+import msgspec
+
+from console.model.facts import HostFacts
+from console.model.profile import ServerProfile
+
+
+class State(StrEnum):
+    """Outcome of a check. What could not be read is unknown, never a pass."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+class Effect(StrEnum):
+    """What a finding means for a run: it cannot start, its figure would not count, or it is only noted."""
+
+    BLOCK = "block"
+    SPOIL = "spoil"
+    NOTE = "note"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One outcome of one check on one host. `source` says why it is expected; `remedy` is a command or a step."""
+
+    check: str
+    host: str
+    state: State
+    seen: str
+    expected: str = ""
+    source: str = ""
+    evidence: str = ""
+    remedy: str = ""
+    effect: Effect = Effect.NOTE
+
+    def sentence(self) -> str:
+        """The finding in one line for people."""
+        text = f"{self.host}: {self.seen}"
+        if self.expected:
+            text += f" (expected {self.expected})"
+        return f"{text}; {self.remedy}" if self.remedy else text
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check may look at: one host, the profile it is held against, and the other hosts of the fleet."""
+
+    facts: HostFacts
+    profile: ServerProfile | None = None
+    peers: Mapping[str, HostFacts] = {}
+
+
+class Check(msgspec.Struct, frozen=True):
+    """A named rule. `run` yields findings, also for a pass, so that silence is never a verdict."""
+
+    id: str
+    area: str
+    explain: str
+    run: Callable[[Case], Iterable[Finding]]

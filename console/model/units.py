@@ -1,0 +1,72 @@
+"""Metrics: what a figure measures, in which unit, and which direction is better.
+
+Names carry their meaning: `output_tokens_per_s` counts generated tokens only, `latency_s` is seconds.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+Better = Literal["higher", "lower"]
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One measurable quantity; `basis` says what one value covers (the whole run, one GPU, one request)."""
+
+    name: str
+    unit: str
+    label: str
+    better: Better
+    basis: str
+
+
+_ALL = (
+    Metric("output_tokens_per_s", "tok/s", "Output tokens/s", "higher", "whole run"),
+    Metric("total_tokens_per_s", "tok/s", "Total tokens/s", "higher", "whole run"),
+    Metric("requests_per_s", "req/s", "Requests/s", "higher", "whole run"),
+    Metric("latency_s", "s", "Latency (s)", "lower", "one batch"),
+    Metric("elapsed_s", "s", "Elapsed (s)", "lower", "whole run"),
+    Metric("ttft_s", "s", "Time to first token (s)", "lower", "one request"),
+    Metric("tpot_s", "s", "Time per output token (s)", "lower", "one request"),
+    Metric("itl_s", "s", "Inter-token latency (s)", "lower", "one token"),
+    Metric("e2el_s", "s", "End-to-end latency (s)", "lower", "one request"),
+    Metric("tflops_per_s_per_gpu", "TFLOP/s/GPU", "TFLOP/s/GPU", "higher", "one GPU"),
+    Metric("tokens_per_s_per_gpu", "tok/s/GPU", "Tokens/s/GPU", "higher", "one GPU"),
+    Metric("images_per_s_per_gpu", "images/s/GPU", "Images/s/GPU", "higher", "one GPU"),
+    Metric("prompt_tokens", "tok", "Prompt tokens", "higher", "whole run"),
+    Metric("output_tokens", "tok", "Output tokens", "higher", "whole run"),
+    Metric("requests", "req", "Requests completed", "higher", "whole run"),
+    Metric("failed_requests", "req", "Requests failed", "lower", "whole run"),
+)
+
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
+
+
+def oriented_ratio(metric: str, value: float, reference: float) -> float:
+    """Measured over reference, turned so that above 1 is always better. Raises KeyError on an unknown metric."""
+    if METRICS[metric].better == "higher":
+        return value / reference if reference else float("nan")
+    return reference / value if value else float("nan")
+
+
+def binary_size(count: float) -> str:
+    """Bytes for people: `1.5 GiB`."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 1024 or unit == "TiB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError("unreachable")
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: `42 s`, `3 min 10 s`, `1 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
