@@ -215,12 +215,17 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the log of one part is stored: the daemon's last timestamp, what was seen at it, committed lengths."""
+    """How far the log of one part is stored.
+
+    `last_at_ns` is the daemon's time of the last stored frame and `seen_at_last` the SHA-256 prefixes of the frames
+    that carry exactly this time, so that an inclusive `since` neither loses nor repeats one. Lengths are committed
+    bytes of the log file and of its frame index.
+    """
 
     attempt: str
     part: str
     container_id: str
-    last_timestamp: str
+    last_at_ns: int
     seen_at_last: tuple[str, ...]
     log_bytes: int
     index_bytes: int

@@ -104,6 +104,32 @@ class DockerAccess(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...] = ()
 
 
+class GpuContainer(msgspec.Struct, frozen=True, kw_only=True):
+    """A container on a host that has GPUs; `owner`, `run` and `attempt` are filled for those of this product."""
+
+    name: str
+    id: str
+    image: str
+    state: str
+    since: str
+    ours: bool = False
+    owner: str = ""
+    run: str = ""
+    attempt: str = ""
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """What the Docker engine says of itself, and what is there for a run."""
+
+    version: str
+    api: str
+    storage_driver: str
+    root_dir: str
+    gpu_containers: tuple[GpuContainer, ...] = ()
+    images: tuple[str, ...] = ()
+    """References (tags and repository digests) of the images present."""
+
+
 class Storage(msgspec.Struct, frozen=True, kw_only=True):
     """A place on the host: free space, and which file system it is (to see that two hosts share it)."""
 
@@ -147,6 +173,8 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     driver: Driver = Driver()
     gpus: Known[tuple[Gpu, ...]] | Unknown = NOT_READ
     docker: Known[DockerAccess] | Unknown = NOT_READ
+    engine: Known[Engine] | Unknown = NOT_READ
+    docker_storage: Known[Storage] | Unknown = NOT_READ
     infiniband: Known[tuple[str, ...]] | Unknown = NOT_READ
     model_cache: Known[Storage] | Unknown = NOT_READ
     scratch: Known[Storage] | Unknown = NOT_READ
