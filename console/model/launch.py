@@ -7,6 +7,20 @@ import msgspec
 from console.model.profile import ContainerOptions
 
 
+CLAIM_NAME = "instinct-claim"
+"""Name of the container that holds a host, whatever GPUs it uses: the daemon's name conflict is the lock."""
+
+LABEL = "instinct"
+LABEL_RUN = "instinct.run"
+LABEL_ATTEMPT = "instinct.attempt"
+LABEL_CELL = "instinct.cell"
+LABEL_TRY = "instinct.try"
+LABEL_OWNER = "instinct.owner"
+LABEL_PART = "instinct.part"
+LABEL_LAUNCH = "instinct.launch"
+"""Labels of every container of ours; `instinct` holds the version that made it."""
+
+
 class Need(msgspec.Struct, frozen=True, kw_only=True):
     """What a cell asks of its hosts. `gpus` and bytes are per host; times are seconds."""
 
