@@ -13,7 +13,10 @@ ReferenceSet = Literal["published", "release notes", "own", "fleet median", "lab
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a figure came to be under. None means not stated (a reference) or not known (a result)."""
+    """What a figure came to be under. None means not stated (a reference) or not known (a result).
+
+    `gpus` counts the GPUs of one node; `rocm` and `pytorch` are the image's, `host_rocm` and `driver` the host's.
+    """
 
     gpu: str | None = None
     gpus: int | None = None
@@ -71,6 +74,8 @@ class Cell(msgspec.Struct, Generic[P], frozen=True, kw_only=True):
     params: P
     recipe: Recipe
     recipe_source: str = ""
+    title_printed: str = ""
+    """The model as the source's table prints it, mistakes included."""
     references: tuple[Reference, ...] = ()
     deviations: tuple[str, ...] = ()
     """What is run otherwise than published and why: `published X, running Y, because Z`."""
@@ -80,7 +85,10 @@ AnyCell = Cell[Any]
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One column of the published table: its heading, and the cell attribute or parameter it prints."""
+    """One column of the published table: its heading, and the cell attribute or parameter it prints.
+
+    `gpus` is the number of GPUs of all nodes, `printed` the published figure.
+    """
 
     heading: str
     key: str

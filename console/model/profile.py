@@ -12,7 +12,11 @@ Level = Literal["required", "advised", "published"]
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One fact a server profile speaks about: accepted values, or a range, with a level and a source."""
+    """One fact a server profile speaks about: accepted values, or a range, with a level and a source.
+
+    `fact` is the path of the value in `HostFacts` (`system.numa_balancing`, `driver.amdgpu_version`); `gpu.` stands
+    for each GPU (`gpu.compute_partition`), `gpu.count` for their number. `low` and `high` belong to the range.
+    """
 
     fact: str
     accept: tuple[str | int | float | bool, ...] = ()
@@ -103,6 +107,10 @@ class VllmTraits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     random_length_flags: bool = False
     serve_client: tuple[str, ...] = ("--backend", "vllm")
     serve_server: tuple[str, ...] = ()
+    throughput_args: tuple[str, ...] = ()
+    """Further arguments of the throughput benchmark in this image's published recipe."""
+    latency_kv_cache_flag: bool = True
+    """False where the image's published latency recipe leaves `--kv-cache-dtype` out."""
     offline_stat_lines: bool = True
     env: dict[str, str] = {}
 
@@ -112,6 +120,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     name: str
     ref: str
+    aliases: tuple[str, ...] = ()
+    """Other references the same image is published under."""
     program: Literal["vllm", "pytorch-training", "megatron-lm"]
     source: str
     digest: str | None = None
