@@ -217,9 +217,9 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """How far the log of one part is stored.
 
-    `last_at_ns` is the daemon's time of the last stored frame and `seen_at_last` the SHA-256 prefixes of the frames
-    that carry exactly this time, so that an inclusive `since` neither loses nor repeats one. Lengths are committed
-    bytes of the log file and of its frame index.
+    `last_at_ns` is the point (daemon's time) from which the log is asked for again and `seen_at_last` marks the stored
+    frames from there on, so that an inclusive `since` neither loses nor repeats one: model.resume makes and reads both.
+    Lengths are committed bytes of the log file and of its frame index.
     """
 
     attempt: str

@@ -105,7 +105,10 @@ class DockerAccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GpuContainer(msgspec.Struct, frozen=True, kw_only=True):
-    """A container on a host that has GPUs; `owner`, `run` and `attempt` are filled for those of this product."""
+    """A container on a host that has GPUs; `owner`, `run` and `attempt` are filled for those of this product.
+
+    `access` says how it can reach them: "devices", "device request", or "privileged" (which may well not use them).
+    """
 
     name: str
     id: str
@@ -116,6 +119,7 @@ class GpuContainer(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     run: str = ""
     attempt: str = ""
+    access: str = ""
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
