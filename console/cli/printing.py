@@ -1,0 +1,152 @@
+"""What commands print: data on stdout as a table or JSON, everything else on stderr. All text is made clean here."""
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import msgspec
+
+from console.model.text import clean, clean_line, redact
+
+SCHEMA_VERSION = 1
+
+Align = Literal["left", "right"]
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a printed table. `shrink` columns give way first when a terminal is narrow."""
+
+    heading: str
+    align: Align = "left"
+    shrink: bool = False
+
+
+def data(text: str, nl: bool = True) -> None:
+    """Data, as it is, on stdout."""
+    click.echo(text, nl=nl)
+
+
+def note(text: str) -> None:
+    """A message to the person on stderr; one line per line, safe for a terminal, without secrets."""
+    click.echo(clean(redact(text)), err=True)
+
+
+def error(text: str) -> None:
+    """Something failed; the first line says what."""
+    note(f"instinct: {text}")
+
+
+def json_object(value: object) -> None:
+    """An object as JSON on stdout, with its schema version first."""
+    plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_plain)
+    if isinstance(plain, dict):
+        plain = {"schema_version": SCHEMA_VERSION, **plain}
+    data(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+
+
+def json_rows(name: str, rows: Sequence[object]) -> None:
+    """Rows as one object: `{"schema_version", NAME: [...]}`."""
+    json_object({name: list(rows)})
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
+    """An aligned table on stdout. On a terminal it fits the width, elsewhere nothing is ever cut."""
+    if title:
+        data(clean_line(title))
+    for line in table_lines(columns, rows, _width()):
+        data(line)
+
+
+def table_lines(columns: Sequence[Column], rows: Sequence[Sequence[object]], width: int | None) -> list[str]:
+    """The lines of a table. Cells that do not fit `width` are cut with an ellipsis, `shrink` columns first."""
+    cells = [[clean_line(_text(value)) for value in row] for row in rows]
+    headings = [column.heading for column in columns]
+    widths = [max(map(cell_width, each), default=0) for each in zip(headings, *cells, strict=True)]
+    if width is not None:
+        widths = _fit(columns, widths, width)
+    lines = [_line(columns, headings, widths)]
+    lines += [_line(columns, row, widths) for row in cells]
+    return lines
+
+
+def cell_width(text: str) -> int:
+    """Columns the text takes on a terminal."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def figure(value: float | None, digits: int | None = None) -> str:
+    """A measured figure for people: one decimal from 100 up, four significant digits below; `-` when there is none."""
+    if value is None or value != value:  # NaN is not a figure
+        return "-"
+    if digits is not None:
+        return f"{value:.{digits}f}"
+    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.4g}"
+
+
+def _fit(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
+    fitted = list(widths)
+    gaps = 2 * (len(columns) - 1)
+    for may_shrink in (lambda column: column.shrink, lambda column: True):
+        while sum(fitted) + gaps > width:
+            wide = [i for i, column in enumerate(columns) if may_shrink(column) and fitted[i] > 8]
+            if not wide:
+                break
+            fitted[max(wide, key=lambda i: fitted[i])] -= 1
+    return fitted
+
+
+def _line(columns: Sequence[Column], cells: Sequence[str], widths: Sequence[int]) -> str:
+    parts = []
+    for column, text, width in zip(columns, cells, widths, strict=True):
+        shown = shorten(text, width)
+        padding = " " * (width - cell_width(shown))
+        parts.append(padding + shown if column.align == "right" else shown + padding)
+    return "  ".join(parts).rstrip()
+
+
+def shorten(text: str, width: int) -> str:
+    """The text in at most `width` columns, with an ellipsis where something is missing."""
+    if cell_width(text) <= width:
+        return text
+    kept = ""
+    for char in text:
+        if cell_width(kept + char) > width - 1:
+            break
+        kept += char
+    return kept + "…"
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return figure(value)
+    if isinstance(value, tuple | list):
+        return ",".join(_text(item) for item in value)
+    return str(value)
+
+
+def _width() -> int | None:
+    if not sys.stdout.isatty():
+        return None
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except OSError:
+        return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise NotImplementedError(f"{type(value).__name__} has no JSON form")
