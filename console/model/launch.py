@@ -134,5 +134,6 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     cell: str
     image: str
     image_digest: str | None
+    placement: Placement
     parts: tuple[Part, ...]
     hash: str

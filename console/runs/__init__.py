@@ -1,1 +1,1 @@
-"""runs"""
+"""From a request to results: plan, compose, schedule, decide, act, follow, collect."""

@@ -8,20 +8,30 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from console.model.attempt import LogFrame
+from console.model.attempt import FailureClass, LogFrame
 from console.model.events import Cursor, FetchProgress
-from console.model.launch import Launch, Need, Part, Placement
+from console.model.facts import HostFacts
+from console.model.launch import Launch, Part
 
 
 class SiteError(Exception):
     """The site could not do it: `host`, what happened, and what to do. `retry` when trying again may help."""
 
-    def __init__(self, host: str, message: str, *, remedy: str = "", retry: bool = False) -> None:
+    def __init__(
+        self,
+        host: str,
+        message: str,
+        *,
+        remedy: str = "",
+        retry: bool = False,
+        failure: FailureClass = FailureClass.DOCKER,
+    ) -> None:
         super().__init__(f"{host}: {message}" + (f"; {remedy}" if remedy else ""))
         self.host = host
         self.message = message
         self.remedy = remedy
         self.retry = retry
+        self.failure = failure
 
 
 class Busy(msgspec.Struct, frozen=True):
@@ -59,6 +69,13 @@ class Observation(msgspec.Struct, frozen=True):
         return any(part.state == "unreachable" for part in self.parts.values())
 
 
+class ImageSeen(msgspec.Struct, frozen=True):
+    """An image on a host: its local id, and the registry digest when it came from a registry."""
+
+    id: str
+    digest: str | None
+
+
 class Collected(msgspec.Struct, frozen=True):
     """A file of a container: its bytes, or why there are none."""
 
@@ -70,20 +87,20 @@ class Collected(msgspec.Struct, frozen=True):
 class Site(Protocol):
     """The acts and looks a conductor needs. Every call may raise SiteError; none keeps local memory."""
 
-    async def seats(self, need: Need, hosts: Sequence[str]) -> Placement:
-        """Addresses, GPUs, groups and paths of the hosts in rank order."""
+    async def survey(self, host: str, models: Sequence[str]) -> HostFacts:
+        """Everything a probe reads of the host, what its engine says, and what its cache has of the models."""
 
-    async def ensure_image(self, host: str, ref: str, digest: str | None) -> AsyncIterator[FetchProgress]:
-        """Pull when missing, yielding progress; ends when the image is there."""
-        yield ...  # type: ignore[misc]  # a protocol's async generator needs a yield to be one
+    def pull(self, host: str, ref: str) -> AsyncIterator[FetchProgress]:
+        """Pull an image, yielding progress; ends when it is there. Finished layers are kept when it is cut off."""
 
-    async def image_digest(self, host: str, ref: str) -> tuple[str, str | None]:
-        """Local image id, and the repository digest when the image came from a registry."""
+    async def image(self, host: str, ref: str) -> ImageSeen | None:
+        """The image as the host has it; None when it is not there."""
 
-    async def claim(self, launch: Launch) -> Busy | None:
+    async def claim(self, launch: Launch) -> Mapping[str, str] | Busy:
         """Create every part, hosts in sorted order; the lead part of a host carries its claim name.
 
-        At the first refusal everything created here is removed again and the holder is returned.
+        Returns container ids by part name. At the first refusal everything created here is removed again and the
+        holder is returned. Parts of this very launch that exist already are taken as they are.
         """
 
     async def observe(self, attempt: str, parts: Sequence[Part]) -> Observation:
@@ -104,7 +121,7 @@ class Site(Protocol):
     async def metrics(self, part: Part) -> bytes:
         """One answer of the part's Prometheus endpoint."""
 
-    async def fetch(self, part: Part, path: str, limit: int) -> Collected:
+    async def read_file(self, part: Part, path: str, limit: int) -> Collected:
         """A file of the container, at most `limit` bytes."""
 
     async def inspect(self, part: Part) -> bytes:
@@ -112,6 +129,9 @@ class Site(Protocol):
 
     async def stop(self, part: Part, grace_s: float) -> None:
         """Ask the part to end, then kill it after the grace."""
+
+    async def leave_receipt(self, host: str, attempt: str, receipt: bytes) -> None:
+        """Leave a note of a collected attempt in the host's scratch folder."""
 
     async def release(self, attempt: str, hosts: Sequence[str]) -> Sequence[str]:
         """Remove the attempt's containers from the hosts; names of what was removed."""

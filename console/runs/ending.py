@@ -1,0 +1,80 @@
+"""The end of an attempt: what it measured, why it failed, what spoils it. Decided once, from what is on disk."""
+
+import msgspec
+
+from console.judge.validity import Collection, reasons
+from console.model.attempt import Failure, FailureClass, Outcome
+from console.model.events import AttemptEnded, Noticed
+from console.model.facts import HostFacts, Known
+from console.model.launch import Launch
+from console.runs import outcome as outcomes
+from console.runs.collect import part_ends
+from console.runs.office import Ledger
+from console.runs.site import SiteError
+from console.runs.step import Finish
+from console.store import artifacts
+
+
+async def finish(ledger: Ledger, act: Finish) -> None:
+    """Journal the end of an attempt and leave receipts. What was collected decides; `act` may overrule it."""
+    row = ledger.row()
+    overruled = None
+    if act.outcome is not None:
+        overruled = Failure(failure=act.failure or FailureClass.UNKNOWN, line=act.why)
+    if row.launch is None or row.started_at_ns is None:
+        outcome = act.outcome or Outcome.NOT_RUN
+        await ledger.tell(AttemptEnded(outcome=outcome, failure=overruled))
+        return
+    office, subject = ledger.office, ledger.subject()
+    rows = office.tail.parts(row.attempt)
+    ends = part_ends(office.folder, subject.workload, row.launch, rows, row.cell)
+    decision = outcomes.decide(row.launch, ends)
+    collected = Collection(
+        simulated=office.simulated,
+        image_pinned=row.launch.image_digest is not None,
+        log_complete=all(item.log_complete for item in rows if item.collected),
+        rebooted=await _rebooted(ledger, row.launch),
+    )
+    ended = AttemptEnded(
+        outcome=act.outcome or decision.outcome,
+        result=decision.result,
+        failure=overruled or decision.failure,
+        reasons=reasons(row.findings, decision.result, collected, subject.cell),
+        conditions=outcomes.conditions(
+            row.host_conditions,
+            row.launch,
+            subject.image,
+            decision.result,
+            nodes=subject.cell.nodes,
+            simulated=office.simulated,
+        ),
+    )
+    await ledger.tell(ended)
+    await _leave_receipts(ledger, row.launch, ended)
+
+
+async def _rebooted(ledger: Ledger, launch: Launch) -> tuple[str, ...]:
+    """Hosts whose boot id differs from the one at preflight. What cannot be read says nothing."""
+    found = []
+    for host in sorted({part.host for part in launch.parts}):
+        stored = artifacts.read(ledger.office.folder, ledger.attempt, f"facts.{host}.json")
+        if stored is None:
+            continue
+        before = msgspec.json.decode(stored, type=HostFacts).system.boot_id
+        try:
+            now = (await ledger.office.site.survey(host, ())).system.boot_id
+        except SiteError:
+            continue
+        if isinstance(before, Known) and isinstance(now, Known) and before.value != now.value:
+            found.append(f"{host} was restarted during the attempt")
+    return tuple(found)
+
+
+async def _leave_receipts(ledger: Ledger, launch: Launch, ended: AttemptEnded) -> None:
+    said = {"run": ledger.office.run, "attempt": ledger.attempt, "cell": launch.cell, "ended": ended}
+    receipt = msgspec.json.format(msgspec.json.encode(said))
+    for host in sorted({part.host for part in launch.parts}):
+        try:
+            await ledger.office.site.leave_receipt(host, ledger.attempt, receipt)
+        except SiteError as error:
+            await ledger.tell(Noticed(f"no receipt left: {error}", "warning"))

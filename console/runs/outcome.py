@@ -1,0 +1,117 @@
+"""From how the parts of an attempt ended to its outcome, failure and conditions. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from console.model.attempt import Failure, FailureClass, Outcome, Result
+from console.model.cell import Conditions
+from console.model.launch import Launch
+from console.model.profile import Image
+
+_GENERIC = frozenset(
+    {
+        FailureClass.UNKNOWN,
+        FailureClass.NO_RESULT,
+        FailureClass.BAD_RESULT,
+        FailureClass.ENGINE_DIED,
+        FailureClass.PYTHON_ERROR,
+        FailureClass.KILLED,
+    }
+)
+"""Classes that say less than any other: a more telling failure of another part is shown instead."""
+
+_SIGNALS = {134: "aborted", 135: "bus error", 137: "killed", 139: "segmentation fault", 143: "terminated"}
+
+
+class PartEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How one part ended: what inspect said, what its own deadline did, what its reader made of its output."""
+
+    exit_code: int
+    out_of_memory: bool
+    error: str
+    finished_at: str
+    deadline_reached: bool
+    result: Result
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of an attempt; `result` keeps whatever was measured, also when it failed."""
+
+    outcome: Outcome
+    result: Result | None
+    failure: Failure | None
+
+
+def decide(launch: Launch, ends: Mapping[str, PartEnd]) -> Decision:
+    """Outcome of an attempt whose parts ended by themselves; parts that never started are absent from `ends`."""
+    deciding = [part.name for part in launch.parts if part.decides and part.name in ends]
+    result = ends[deciding[0]].result if deciding else None
+    failures = [(end.finished_at, failure) for end in ends.values() if (failure := part_failure(end)) is not None]
+    # a helper that was told to end when the work was done did not fail
+    done = result is not None and result.failure is None and all(ends[name].exit_code == 0 for name in deciding)
+    if done and result is not None and result.value() is not None:
+        return Decision(outcome=Outcome.OK, result=result, failure=None)
+    if not failures:
+        missing = Failure(failure=FailureClass.NO_RESULT, line="the program ended without a figure")
+        return Decision(outcome=Outcome.FAILED, result=result, failure=missing)
+    failures.sort(key=lambda item: (item[1].failure in _GENERIC, item[0]))
+    first = failures[0][1]
+    others = tuple(f"{item.failure}: {item.line}" for _, item in failures[1:])
+    return Decision(
+        outcome=Outcome.FAILED,
+        result=result,
+        failure=msgspec.structs.replace(first, others=(*first.others, *others)),
+    )
+
+
+def part_failure(end: PartEnd) -> Failure | None:
+    """Why one part failed; None when it ended well."""
+    told = end.result.failure
+    if end.out_of_memory:
+        remedy = "give the container more memory, or free memory on the host"
+        return Failure(failure=FailureClass.OUT_OF_MEMORY_HOST, line="the kernel killed it for memory", remedy=remedy)
+    if end.deadline_reached:
+        remedy = "look at the log for a hang; --set or the matrix may allow more time"
+        return Failure(failure=FailureClass.DEADLINE, line="it did not end within its deadline", remedy=remedy)
+    if told is not None and (told.failure not in _GENERIC or end.exit_code in (0, 1, 2)):
+        return told
+    if end.exit_code == 0:
+        return told
+    what = _SIGNALS.get(end.exit_code, f"exit code {end.exit_code}")
+    line = f"{what}: {end.error}" if end.error else f"the program ended with {what}"
+    kind = FailureClass.KILLED if end.exit_code in (137, 143) else FailureClass.UNKNOWN
+    if told is not None:
+        return msgspec.structs.replace(told, line=told.line or line)
+    return Failure(failure=kind, line=line)
+
+
+def conditions(
+    hosts: Mapping[str, Conditions], launch: Launch, image: Image, result: Result | None, *, nodes: int, simulated: bool
+) -> Conditions:
+    """What the figure came to be under: the hosts where they agree, the image, and what the engine said of itself."""
+    merged = _agreed(list(hosts.values()))
+    return msgspec.structs.replace(
+        merged,
+        nodes=nodes,
+        image=image.ref,
+        image_digest=launch.image_digest,
+        engine=(result.engine if result else None) or (image.vllm.engine if image.vllm else None),
+        engine_version=(result.engine_version if result else None) or image.engine_version,
+        rocm=image.rocm,
+        pytorch=image.pytorch,
+        simulated=simulated,
+    )
+
+
+def _agreed(items: Sequence[Conditions]) -> Conditions:
+    """Values that all hosts share; one that differs is not known for the attempt as a whole."""
+    if not items:
+        return Conditions()
+    first, *rest = items
+    differing = {
+        name: None
+        for name in Conditions.__struct_fields__
+        if name != "simulated" and any(getattr(item, name) != getattr(first, name) for item in rest)
+    }
+    return msgspec.structs.replace(first, **differing)

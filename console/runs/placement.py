@@ -1,0 +1,64 @@
+"""Which GPUs, groups and paths of a host an attempt gets. Pure."""
+
+from collections.abc import Iterable
+
+from console.fleet.host import Host
+from console.model.facts import Gpu, HostFacts, Known, value_or
+from console.model.launch import GpuSeat, Need, Seat
+from console.model.profile import ModelCard, ServerProfile
+
+FIRST_RENDER_NODE = 128
+
+
+def seat_of(rank: int, host: Host, facts: HostFacts, need: Need, model: ModelCard) -> Seat:
+    """The seat of an attempt on a surveyed host: the emptiest GPUs first, then by PCI address.
+
+    A host without known GPUs gets a seat without devices; preflight says what that means.
+    """
+    known = facts.gpus.value if isinstance(facts.gpus, Known) else ()
+    chosen = _choose(known, need.gpus)
+    kfd = value_or(facts.driver.kfd_present, False)
+    return Seat(
+        rank=rank,
+        host=host.name,
+        address=None if host.local else host.address,
+        gpus=tuple(GpuSeat(gpu.bdf, gpu.render_node.value) for gpu in chosen if isinstance(gpu.render_node, Known)),
+        all_gpus=len(chosen) == len(known),
+        kfd=kfd and need.gpus > 0,
+        groups=_groups(facts, chosen) if kfd and need.gpus > 0 else (),
+        model_cache=None if model.inside_image else host.model_cache,
+        scratch=host.scratch,
+        infiniband=bool(value_or(facts.infiniband, ())),
+    )
+
+
+def seat_on_paper(rank: int, server: ServerProfile, need: Need, model: ModelCard, cache: str) -> Seat:
+    """The seat on a server that is only described: render nodes in their usual order, groups not known."""
+    gpus = tuple(GpuSeat("", f"/dev/dri/renderD{FIRST_RENDER_NODE + index}") for index in range(need.gpus))
+    return Seat(
+        rank=rank,
+        host=server.name if need.nodes == 1 else f"{server.name}-{rank}",
+        gpus=gpus,
+        all_gpus=need.gpus == server.gpus,
+        kfd=need.gpus > 0,
+        model_cache=None if model.inside_image else cache,
+        infiniband=True,
+    )
+
+
+def _choose(gpus: Iterable[Gpu], count: int) -> tuple[Gpu, ...]:
+    ordered = sorted(gpus, key=lambda gpu: (_used(gpu), gpu.bdf))
+    return tuple(sorted(ordered[:count], key=lambda gpu: gpu.bdf))
+
+
+def _used(gpu: Gpu) -> int:
+    """Used VRAM in whole GiB, so that a driver's own few MiB do not reorder idle GPUs."""
+    return value_or(gpu.vram_used_bytes, 0) >> 30
+
+
+def _groups(facts: HostFacts, gpus: Iterable[Gpu]) -> tuple[int, ...]:
+    found = {gpu.render_gid.value for gpu in gpus if isinstance(gpu.render_gid, Known)}
+    if isinstance(facts.driver.kfd_gid, Known):
+        found.add(facts.driver.kfd_gid.value)
+    # root's group needs no adding
+    return tuple(sorted(found - {0}))

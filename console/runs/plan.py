@@ -1,0 +1,283 @@
+"""What a request comes to: every attempt with its containers, times, disk needs and findings. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from console.catalog.selection import select
+from console.catalog.shelf import Catalog, adapt
+from console.fleet.host import Host
+from console.health.preflight import preflight
+from console.model.cell import AnyCell
+from console.model.facts import HostFacts, Known
+from console.model.finding import Effect, Finding, State
+from console.model.launch import Launch, Need, Placement, Seat
+from console.model.profile import Image, ModelCard, ServerProfile
+from console.runs.compose import Owner, compose
+from console.runs.placement import seat_of, seat_on_paper
+from console.runs.schedule import interleave
+from console.workloads.base import Workload, WorkloadError, registry
+
+DOWNLOAD_BYTES_PER_S = 125e6
+"""Assumed for fetch estimates: 1 Gbit/s, the slowest link such servers usually have."""
+
+PAPER_CACHE = "/data/huggingface"
+
+
+class PlanError(Exception):
+    """A request that cannot be planned at all: unknown names, nothing selected, no host."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person asked for; journaled with the run so that it can be taken up again."""
+
+    matrices: tuple[str, ...]
+    hosts: str | None = None
+    only: str | None = None
+    image: str | None = None
+    changes: Mapping[str, str] = {}
+    place: Literal["each", "spread"] = "each"
+    repeat: int = 1
+    if_busy: str = "skip"
+    """`skip`, `wait`, or `wait=SECONDS`."""
+    accept: tuple[str, ...] = ()
+    all_or_none: bool = False
+    until_ns: int | None = None
+    label: str = ""
+    fetch: bool = False
+    server: str | None = None
+
+    @property
+    def busy_wait_s(self) -> float:
+        """How long to wait for a host that somebody holds; infinite for `wait`."""
+        if self.if_busy == "skip":
+            return 0.0
+        _, _, seconds = self.if_busy.partition("=")
+        return float(seconds) if seconds else float("inf")
+
+
+class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to be. `launch` is None when the cell cannot be composed; a finding says why."""
+
+    cell: AnyCell
+    image: Image
+    model: ModelCard
+    hosts: tuple[str, ...]
+    repeat: int
+    need: Need | None
+    launch: Launch | None
+    findings: tuple[Finding, ...]
+    fetch_bytes: int = 0
+
+    @property
+    def expected_s(self) -> float | None:
+        """Measuring time by the reference, seconds; None where there is nothing to estimate from."""
+        return self.need.measure_s if self.need else None
+
+    @property
+    def startup_s(self) -> float:
+        """Start-up time, seconds: an assumption until this host has run the cell."""
+        return self.need.startup_s if self.need else 0.0
+
+    @property
+    def fetch_s(self) -> float:
+        """Time for what is still to be fetched at 1 Gbit/s, seconds."""
+        return self.fetch_bytes / DOWNLOAD_BYTES_PER_S
+
+    @property
+    def disk_bytes(self) -> int:
+        """Room the image and the model take on the host, bytes."""
+        return (self.image.unpacked_bytes or 0) + (0 if self.model.inside_image else self.model.disk_bytes or 0)
+
+    def effects(self, effect: Effect, accepted: Sequence[str] = ()) -> tuple[Finding, ...]:
+        """Findings of one effect, without those accepted by name."""
+        return tuple(item for item in self.findings if item.effect is effect and item.check not in accepted)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All attempts, in the order they are tried."""
+
+    request: Request
+    attempts: tuple[PlannedAttempt, ...]
+
+
+def chosen_cells(request: Request, catalog: Catalog) -> tuple[AnyCell, ...]:
+    """The cells a request means, under the image and changes it asks for. Raises the catalog's errors."""
+    cells: list[AnyCell] = []
+    for name in request.matrices:
+        cells.extend(catalog.matrix(name).cells)
+    picked = select(cells, request.only) if request.only else tuple(cells)
+    return tuple(adapt(catalog, cell, request.image, request.changes) for cell in picked)
+
+
+def make(request: Request, catalog: Catalog, hosts: Sequence[Host], surveys: Mapping[str, HostFacts | str]) -> Plan:
+    """Plan a request on surveyed hosts; a survey that failed is its error text.
+
+    `each` puts every cell on every host; `spread` puts each once, on the next free host of all.
+    Raises PlanError, and the catalog's errors for names and selections.
+    """
+    if not hosts and request.server is None:
+        raise PlanError("no hosts: give --hosts, or --server PROFILE to plan without a fleet")
+    groups = []
+    for cell in chosen_cells(request, catalog):
+        for wish in _wishes(request, cell, hosts):
+            planned = plan_cell(cell, request, catalog, wish, surveys)
+            groups.append([msgspec.structs.replace(planned, repeat=index + 1) for index in range(request.repeat)])
+    return Plan(request, tuple(interleave(groups)))
+
+
+def _wishes(request: Request, cell: AnyCell, hosts: Sequence[Host]) -> Sequence[tuple[Host, ...]]:
+    if not hosts:
+        return [()]
+    if request.place == "spread" or cell.nodes > 1:
+        return [tuple(hosts)]
+    return [(host,) for host in hosts]
+
+
+def plan_cell(
+    cell: AnyCell,
+    request: Request,
+    catalog: Catalog,
+    hosts: Sequence[Host],
+    surveys: Mapping[str, HostFacts | str],
+) -> PlannedAttempt:
+    """One attempt of a cell on the first of its hosts; what stands in its way becomes findings."""
+    image, model = catalog.image(cell.image), catalog.model(cell.model)
+    workload = registry()[cell.workload]
+    names = tuple(host.name for host in hosts)
+    base = PlannedAttempt(
+        cell=cell, image=image, model=model, hosts=names, repeat=1, need=None, launch=None, findings=()
+    )
+    first = names[0] if names else (request.server or "")
+    try:
+        need = workload.need(cell, image, model)
+    except WorkloadError as error:
+        return msgspec.structs.replace(base, findings=(_block("workload", first, str(error)),))
+    findings = list(_support(workload, cell, first))
+    server = _server(catalog, request.server)
+    if hosts:
+        seats, found = _seats(hosts[: need.nodes], surveys, need, catalog, image, model)
+        findings.extend(found)
+        if len(hosts) < need.nodes:
+            findings.append(_block("hosts", first, f"{need.nodes} hosts are needed, {len(hosts)} are selected"))
+            seats = ()
+    elif server is not None:
+        seats = tuple(seat_on_paper(rank, server, need, model, PAPER_CACHE) for rank in range(need.nodes))
+    else:
+        seats = ()
+    launch = None
+    if len(seats) == need.nodes:
+        try:
+            commands = workload.commands(cell, image, model, Placement(seats))
+        except WorkloadError as error:
+            findings.append(_block("workload", first, str(error)))
+        else:
+            owner = Owner(run="planned", attempt="planned", attempt_try=1, operator="", version="")
+            launch = compose(
+                cell,
+                image,
+                need,
+                commands,
+                Placement(seats),
+                owner,
+                image_ref=image.ref,
+                image_digest=full_digest(image),
+            )
+    return msgspec.structs.replace(
+        base,
+        need=need,
+        launch=launch,
+        findings=tuple(findings),
+        fetch_bytes=_to_fetch(image, model, findings),
+    )
+
+
+def full_digest(image: Image) -> str | None:
+    """The repository digest when the catalog knows all of it, not only a prefix."""
+    return image.digest if image.digest and len(image.digest) == len("sha256:") + 64 else None
+
+
+def _server(catalog: Catalog, name: str | None) -> ServerProfile | None:
+    return catalog.server(name) if name else None
+
+
+def _support(workload: Workload, cell: AnyCell, host: str) -> Sequence[Finding]:
+    if workload.runnable:
+        return ()
+    return (_block("workload", host, f"{cell.workload} rows are planned and listed; this version does not run them"),)
+
+
+def _seats(
+    hosts: Sequence[Host],
+    surveys: Mapping[str, HostFacts | str],
+    need: Need,
+    catalog: Catalog,
+    image: Image,
+    model: ModelCard,
+) -> tuple[tuple[Seat, ...], list[Finding]]:
+    seats, findings = [], []
+    for rank, host in enumerate(hosts):
+        facts = surveys.get(host.name, "not surveyed")
+        if isinstance(facts, str):
+            findings.append(_block("reachable", host.name, facts))
+            continue
+        findings.extend(judge_host(host, facts, need, catalog, image, model))
+        seats.append(seat_of(rank, host, facts, need, model))
+    return tuple(seats), findings
+
+
+def judge_host(
+    host: Host, facts: HostFacts, need: Need, catalog: Catalog, image: Image, model: ModelCard
+) -> tuple[Finding, ...]:
+    """Preflight of one host, with the profile and the GPU specification that apply to it."""
+    server = catalog.servers.get(host.server) if host.server else None
+    gpu = catalog.gpus.get(server.gpu) if server else None
+    if gpu is None and isinstance(facts.gpus, Known) and facts.gpus.value:
+        gpu = catalog.gpu_of_device(facts.gpus.value[0].device_id)
+    return preflight(need, facts, server, gpu, model, image.ref)
+
+
+def _block(check: str, host: str, seen: str) -> Finding:
+    return Finding(check=check, host=host, state=State.FAIL, seen=seen, effect=Effect.BLOCK)
+
+
+def _to_fetch(image: Image, model: ModelCard, findings: Sequence[Finding]) -> int:
+    missing = {finding.check for finding in findings if finding.state is not State.PASS}
+    total = (image.compressed_bytes or 0) if "image.present" in missing else 0
+    return total + ((model.disk_bytes or 0) if "model.complete" in missing else 0)
+
+
+def as_json(plan: Plan) -> list[dict[str, Any]]:
+    """The plan as other programs read it: one object per attempt."""
+    return [_attempt_json(attempt) for attempt in plan.attempts]
+
+
+def _attempt_json(attempt: PlannedAttempt) -> dict[str, Any]:
+    parts = attempt.launch.parts if attempt.launch else ()
+    return {
+        "matrix": attempt.cell.matrix,
+        "cell": attempt.cell.id,
+        "image": attempt.image.ref,
+        "hosts": list(attempt.hosts),
+        "repeat": attempt.repeat,
+        "recipe": attempt.cell.recipe,
+        "nodes": [
+            {
+                "host": part.host,
+                "rank": part.rank,
+                "part": part.name,
+                "argv": list(part.argv),
+                "env": dict(part.env),
+                "devices": list(part.devices),
+                "groups": list(part.groups),
+            }
+            for part in parts
+        ],
+        "expected_s": attempt.expected_s,
+        "startup_s": attempt.startup_s,
+        "fetch_s": attempt.fetch_s,
+        "disk_bytes": attempt.disk_bytes,
+        "deviations": list(attempt.cell.deviations),
+        "findings": [msgspec.to_builtins(item) for item in attempt.findings],
+    }

@@ -1,0 +1,224 @@
+"""Before an attempt claims anything: survey its hosts, judge them, bring what is missing, resolve the launch."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from console.fleet.host import Host
+from console.health.preflight import CheckId, conditions
+from console.model.attempt import Failure, FailureClass, Stage
+from console.model.events import FetchProgress, Noticed, PreflightDone
+from console.model.facts import HostFacts
+from console.model.finding import Effect, Finding
+from console.model.launch import Launch, Need, Placement
+from console.runs.compose import Owner, compose
+from console.runs.fetching import fetch_model
+from console.runs.office import Ledger, Subject
+from console.runs.placement import seat_of
+from console.runs.plan import full_digest, judge_host
+from console.runs.site import ImageSeen, SiteError
+from console.store import artifacts
+from console.workloads.base import WorkloadError
+
+PROGRESS_SPACING_S = 1.0
+SETTLE_S = 20.0
+"""GPUs of a host that just ended an attempt of ours get this long to give their memory back."""
+
+_CLASSES: Mapping[str, FailureClass] = {
+    CheckId.DOCKER: FailureClass.DOCKER,
+    CheckId.KFD: FailureClass.NO_KFD,
+    CheckId.GPU_FREE: FailureClass.GPU_IN_USE,
+    CheckId.GPU_CONTAINERS: FailureClass.GPU_IN_USE,
+    CheckId.MODEL: FailureClass.MODEL_INCOMPLETE,
+    CheckId.DISK: FailureClass.DISK_FULL,
+}
+
+
+class NotRun(Exception):
+    """The attempt will not start; `failure` becomes its row."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.line)
+        self.failure = failure
+
+
+async def prepare(ledger: Ledger, hosts: Sequence[Host], attempt_try: int) -> Launch:
+    """The launch of an attempt on hosts that may run it. Raises NotRun with the reason."""
+    subject = ledger.subject()
+    if not subject.workload.runnable:
+        line = f"{subject.cell.workload} rows are planned and listed; this version does not run them"
+        raise NotRun(Failure(failure=FailureClass.NOT_SUPPORTED, line=line))
+    try:
+        need = subject.workload.need(subject.cell, subject.image, subject.model)
+    except WorkloadError as error:
+        raise NotRun(Failure(failure=FailureClass.WRONG_PARAMETERS, line=str(error))) from error
+    await ledger.enter(Stage.FETCHING, "looking at the hosts")
+    facts = await _fit_hosts(ledger, hosts, subject, need)
+    seen = await _images(ledger, hosts, subject)
+    placement = Placement(
+        tuple(seat_of(rank, host, facts[host.name], need, subject.model) for rank, host in enumerate(hosts))
+    )
+    try:
+        commands = subject.workload.commands(subject.cell, subject.image, subject.model, placement)
+    except WorkloadError as error:
+        raise NotRun(Failure(failure=FailureClass.WRONG_PARAMETERS, line=str(error))) from error
+    office = ledger.office
+    owner = Owner(
+        run=office.run,
+        attempt=ledger.attempt,
+        attempt_try=attempt_try,
+        operator=office.operator,
+        version=office.version,
+    )
+    return compose(
+        subject.cell,
+        subject.image,
+        need,
+        commands,
+        placement,
+        owner,
+        image_ref=subject.image.ref if seen.digest else seen.id,
+        image_digest=seen.digest,
+    )
+
+
+async def _fit_hosts(ledger: Ledger, hosts: Sequence[Host], subject: Subject, need: Need) -> Mapping[str, HostFacts]:
+    """Facts of hosts that preflight lets through; models are fetched on the way when the request says so."""
+    until = time.monotonic() + max(SETTLE_S, ledger.office.request.busy_wait_s)
+    while True:
+        facts = await _survey(ledger, hosts, subject)
+        findings = tuple(
+            item
+            for host in hosts
+            for item in judge_host(host, facts[host.name], need, ledger.office.catalog, subject.image, subject.model)
+        )
+        under = {host.name: conditions(facts[host.name], need) for host in hosts}
+        blocking = _blocking(findings, ledger.office.request.accept)
+        checks = {item.check for item in blocking}
+        if checks == {CheckId.MODEL} and ledger.office.request.fetch:
+            await _fetch_models(ledger, hosts, subject, facts, {item.host for item in blocking})
+            continue
+        busy = bool(checks) and checks <= {CheckId.GPU_FREE, CheckId.GPU_CONTAINERS}
+        if busy and time.monotonic() < until and not ledger.stop_asked():
+            await ledger.enter(Stage.FETCHING, "waiting for the GPUs to be free")
+            await asyncio.sleep(ledger.office.policy.poll_s)
+            continue
+        await ledger.tell(PreflightDone(findings, under))
+        for host in hosts:
+            name = f"facts.{host.name}.json"
+            artifacts.write(ledger.office.folder, ledger.attempt, name, msgspec.json.encode(facts[host.name]))
+        if blocking:
+            raise NotRun(_refusal(blocking))
+        return facts
+
+
+async def _survey(ledger: Ledger, hosts: Sequence[Host], subject: Subject) -> Mapping[str, HostFacts]:
+    found = {}
+    models = () if subject.model.inside_image else (subject.model.id,)
+    for host in hosts:
+        try:
+            found[host.name] = await ledger.office.site.survey(host.name, models)
+        except SiteError as error:
+            failure = Failure(failure=FailureClass.UNREACHABLE, line=str(error), remedy=error.remedy)
+            raise NotRun(failure) from error
+    return found
+
+
+def _blocking(findings: Sequence[Finding], accepted: Sequence[str]) -> list[Finding]:
+    """What keeps the attempt from starting: blocks always, spoils unless they are accepted by name."""
+    return [
+        item
+        for item in findings
+        if item.effect is Effect.BLOCK or (item.effect is Effect.SPOIL and item.check not in accepted)
+    ]
+
+
+def _refusal(blocking: Sequence[Finding]) -> Failure:
+    first = min(blocking, key=lambda item: item.effect is not Effect.BLOCK)
+    remedy = first.remedy
+    if first.effect is Effect.SPOIL:
+        remedy = f"{remedy}; or run it all the same, spoiled, with --accept {first.check}".removeprefix("; ")
+    return Failure(
+        failure=_CLASSES.get(first.check, FailureClass.PREFLIGHT),
+        line=f"{first.host}: {first.seen}" + (f" (expected {first.expected})" if first.expected else ""),
+        remedy=remedy,
+        others=tuple(item.sentence() for item in blocking if item is not first),
+    )
+
+
+async def _fetch_models(
+    ledger: Ledger, hosts: Sequence[Host], subject: Subject, facts: Mapping[str, HostFacts], lacking: set[str]
+) -> None:
+    await _images(ledger, hosts, subject)
+    pace = Pace(ledger)
+    done: set[str] = set()
+    for host in hosts:
+        cache = facts[host.name].model_cache
+        shared = getattr(getattr(cache, "value", None), "shared_id", None)
+        if host.name not in lacking or shared in done:
+            continue
+        await ledger.enter(Stage.FETCHING, f"{subject.model.id} onto {host.name}")
+        try:
+            async for progress in fetch_model(
+                ledger.office.site, host, facts[host.name], subject.image, subject.model, ledger.office.hub
+            ):
+                await pace.tell(progress)
+        except SiteError as error:
+            raise NotRun(Failure(failure=error.failure, line=str(error), remedy=error.remedy)) from error
+        if shared is not None:
+            done.add(shared)
+
+
+async def _images(ledger: Ledger, hosts: Sequence[Host], subject: Subject) -> ImageSeen:
+    """The image on every host, pulled where it is missing; all hosts must hold the very same one."""
+    site, ref = ledger.office.site, subject.image.ref
+    found: dict[str, ImageSeen] = {}
+    pace = Pace(ledger)
+    for host in hosts:
+        try:
+            seen = await site.image(host.name, ref)
+            if seen is None:
+                await ledger.enter(Stage.FETCHING, f"{ref} onto {host.name}")
+                async for progress in site.pull(host.name, ref):
+                    await pace.tell(progress)
+                seen = await site.image(host.name, ref)
+        except SiteError as error:
+            raise NotRun(Failure(failure=error.failure, line=str(error), remedy=error.remedy)) from error
+        if seen is None:
+            line = f"{host.name}: {ref} is not there after the pull"
+            raise NotRun(Failure(failure=FailureClass.IMAGE_MISSING, line=line))
+        found[host.name] = seen
+    if len({item.digest or item.id for item in found.values()}) > 1:
+        line = (
+            "hosts hold different images under "
+            + ref
+            + ": "
+            + ", ".join(f"{name} {item.digest or item.id}" for name, item in sorted(found.items()))
+        )
+        raise NotRun(
+            Failure(failure=FailureClass.IMAGE_MISSING, line=line, remedy="instinct fetch brings them in line")
+        )
+    first = next(iter(found.values()))
+    expected = full_digest(subject.image)
+    if expected and first.digest and first.digest != expected:
+        text = f"{ref} is {first.digest} here; the catalog knows it as {expected}: the tag was moved"
+        await ledger.tell(Noticed(text, "warning"))
+    return first
+
+
+class Pace:
+    """Fetch progress at most once a second a host, and always the last word."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._told: dict[str, float] = {}
+
+    async def tell(self, progress: FetchProgress) -> None:
+        """Journal a piece of progress when it is time."""
+        now = time.monotonic()
+        last = progress.total_bytes is not None and progress.done_bytes >= progress.total_bytes
+        if last or now - self._told.get(progress.host, 0.0) >= PROGRESS_SPACING_S:
+            self._told[progress.host] = now
+            await self._ledger.tell(progress)
