@@ -1,1 +1,1 @@
-"""store"""
+"""What is kept: the journal (one writer thread per process, many readers), log files, artifacts, sealed series."""
