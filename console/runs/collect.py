@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from console.fleet.engine.body import DEADLINE_MARKER
+from console.fleet.engine.entry import DEADLINE_REACHED
 from console.model.events import PartCollected
 from console.model.launch import Launch, Part
 from console.model.text import redact
@@ -39,7 +39,7 @@ async def collect_part(site: Site, folder: StateFolder, attempt: str, part: Part
 
 async def _container_log(site: Site, part: Part) -> tuple[int, str]:
     whole, length = hashlib.sha256(), 0
-    async for frames in site.frames(part, None):
+    async for frames in site.frames(part, None, follow=False):
         for frame in frames:
             whole.update(frame.data)
             length += len(frame.data)
@@ -70,7 +70,7 @@ def part_ends(
             out_of_memory=row.out_of_memory,
             error=redact(row.error),
             finished_at=row.finished_at,
-            deadline_reached=DEADLINE_MARKER.encode() in last,
+            deadline_reached=DEADLINE_REACHED.encode() in last,
             result=reader.close(_files(folder, launch.attempt, part), row.exit_code),
         )
     return ends

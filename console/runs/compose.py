@@ -25,7 +25,7 @@ from console.model.launch import (
     Seat,
 )
 from console.model.profile import Image
-from console.workloads.base import MODEL_CACHE_PATH
+from console.workloads.places import MODEL_CACHE_PATH
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,10 +1,13 @@
 """The end of an attempt: what it measured, why it failed, what spoils it. Decided once, from what is on disk."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from console.judge.validity import Collection, reasons
 from console.model.attempt import Failure, FailureClass, Outcome
-from console.model.events import AttemptEnded, Noticed
+from console.model.cell import Conditions
+from console.model.events import AttemptEnded, Noticed, PartCollected, PreflightDone
 from console.model.facts import HostFacts, Known
 from console.model.launch import Launch
 from console.runs import outcome as outcomes
@@ -32,7 +35,7 @@ async def finish(ledger: Ledger, act: Finish) -> None:
     collected = Collection(
         simulated=office.simulated,
         image_pinned=row.launch.image_digest is not None,
-        log_complete=all(item.log_complete for item in rows if item.collected),
+        log_complete=all(item.log_complete for item in ledger.events(PartCollected)),
         rebooted=await _rebooted(ledger, row.launch),
     )
     ended = AttemptEnded(
@@ -41,7 +44,7 @@ async def finish(ledger: Ledger, act: Finish) -> None:
         failure=overruled or decision.failure,
         reasons=reasons(row.findings, decision.result, collected, subject.cell),
         conditions=outcomes.conditions(
-            row.host_conditions,
+            _host_conditions(ledger),
             row.launch,
             subject.image,
             decision.result,
@@ -51,6 +54,11 @@ async def finish(ledger: Ledger, act: Finish) -> None:
     )
     await ledger.tell(ended)
     await _leave_receipts(ledger, row.launch, ended)
+
+
+def _host_conditions(ledger: Ledger) -> Mapping[str, Conditions]:
+    looks = ledger.events(PreflightDone)
+    return looks[-1].conditions if looks else {}
 
 
 async def _rebooted(ledger: Ledger, launch: Launch) -> tuple[str, ...]:

@@ -31,8 +31,8 @@ from console.model.profile import ContainerOptions, Image, ModelCard
 from console.model.text import clean_line, redact
 from console.runs import hub_program
 from console.runs.site import Busy, Site, SiteError
-from console.workloads.base import MODEL_CACHE_PATH
 from console.workloads.failures import classify
+from console.workloads.places import MODEL_CACHE_PATH
 
 POLL_S = 1.0
 DEADLINE_S = 24 * 3600
@@ -67,7 +67,7 @@ async def fetch_model(
     await _begin(site, launch, part, secrets)
     tail = b""
     while True:
-        async for frames in site.frames(part, None):
+        async for frames in site.frames(part, None, follow=True):
             tail = (tail + b"".join(frame.data for frame in frames))[-TAIL_BYTES:]
             for progress in _progress(host.name, model.id, frames):
                 yield progress
@@ -165,7 +165,7 @@ def _progress(host: str, model: str, frames: Sequence[LogFrame]) -> list[FetchPr
 
 
 def _failed(host: str, model: str, tail: bytes, exit_code: int | None) -> SiteError:
-    failure = classify(tail)
+    failure = classify(tail.decode("utf-8", "replace"))
     if failure is not None:
         return SiteError(host, f"{model}: {failure.line}", remedy=failure.remedy, failure=failure.failure)
     last = tail.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1]

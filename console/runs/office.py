@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from typing import TypeVar
 
 import msgspec
 
@@ -21,6 +22,8 @@ from console.store.paths import StateFolder
 from console.store.records import AttemptRow, RunRow
 from console.store.tail import Tail
 from console.workloads.base import Workload, decode_cell, registry
+
+E = TypeVar("E")
 
 
 class Office(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +46,10 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
 
     def run_row(self) -> RunRow:
         """The run as the journal has it now."""
-        return self.tail.run(self.run)
+        row = self.tail.run(self.run)
+        if row is None:
+            raise LookupError(f"run {self.run} is not in the journal")
+        return row
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -64,7 +70,15 @@ class Ledger:
 
     def row(self) -> AttemptRow:
         """The attempt as the journal has it now."""
-        return self.office.tail.attempt(self.attempt)
+        row = self.office.tail.attempt(self.attempt)
+        if row is None:
+            raise LookupError(f"attempt {self.attempt} is not in the journal")
+        return row
+
+    def events(self, kind: type[E]) -> tuple[E, ...]:
+        """Every event of one kind that this attempt has had, oldest first."""
+        found = self.office.tail.of_attempt(self.attempt, kind)
+        return tuple(item.event for item in found if isinstance(item.event, kind))
 
     def subject(self) -> Subject:
         """Cell, image, model and workload. Raises the catalog's errors when a name is gone."""

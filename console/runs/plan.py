@@ -8,6 +8,7 @@ import msgspec
 from console.catalog.selection import select
 from console.catalog.shelf import Catalog, adapt
 from console.fleet.host import Host
+from console.health.check_ids import CheckId
 from console.health.preflight import preflight
 from console.model.cell import AnyCell
 from console.model.facts import HostFacts, Known
@@ -244,8 +245,8 @@ def _block(check: str, host: str, seen: str) -> Finding:
 
 def _to_fetch(image: Image, model: ModelCard, findings: Sequence[Finding]) -> int:
     missing = {finding.check for finding in findings if finding.state is not State.PASS}
-    total = (image.compressed_bytes or 0) if "image.present" in missing else 0
-    return total + ((model.disk_bytes or 0) if "model.complete" in missing else 0)
+    total = (image.compressed_bytes or 0) if CheckId.IMAGE_PRESENT in missing else 0
+    return total + ((model.disk_bytes or 0) if CheckId.MODEL_CACHED in missing else 0)
 
 
 def as_json(plan: Plan) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from console.fleet.host import Host
-from console.health.preflight import CheckId, conditions
+from console.health.check_ids import CheckId
+from console.health.preflight import conditions
 from console.model.attempt import Failure, FailureClass, Stage
 from console.model.events import FetchProgress, Noticed, PreflightDone
 from console.model.facts import HostFacts
@@ -27,13 +28,17 @@ SETTLE_S = 20.0
 """GPUs of a host that just ended an attempt of ours get this long to give their memory back."""
 
 _CLASSES: Mapping[str, FailureClass] = {
-    CheckId.DOCKER: FailureClass.DOCKER,
+    CheckId.DOCKER_ACCESS: FailureClass.DOCKER,
+    CheckId.DOCKER_ENGINE: FailureClass.DOCKER,
     CheckId.KFD: FailureClass.NO_KFD,
+    CheckId.GROUPS: FailureClass.DEVICE_PERMISSION,
     CheckId.GPU_FREE: FailureClass.GPU_IN_USE,
     CheckId.GPU_CONTAINERS: FailureClass.GPU_IN_USE,
-    CheckId.MODEL: FailureClass.MODEL_INCOMPLETE,
-    CheckId.DISK: FailureClass.DISK_FULL,
+    CheckId.MODEL_CACHED: FailureClass.MODEL_INCOMPLETE,
+    CheckId.IMAGE_DISK: FailureClass.DISK_FULL,
+    CheckId.SCRATCH: FailureClass.DISK_FULL,
 }
+"""The class of a row that a block keeps from running; every other check is `preflight`."""
 
 
 class NotRun(Exception):
@@ -97,7 +102,7 @@ async def _fit_hosts(ledger: Ledger, hosts: Sequence[Host], subject: Subject, ne
         under = {host.name: conditions(facts[host.name], need) for host in hosts}
         blocking = _blocking(findings, ledger.office.request.accept)
         checks = {item.check for item in blocking}
-        if checks == {CheckId.MODEL} and ledger.office.request.fetch:
+        if checks == {CheckId.MODEL_CACHED} and ledger.office.request.fetch:
             await _fetch_models(ledger, hosts, subject, facts, {item.host for item in blocking})
             continue
         busy = bool(checks) and checks <= {CheckId.GPU_FREE, CheckId.GPU_CONTAINERS}

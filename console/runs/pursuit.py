@@ -5,7 +5,6 @@ signals read from them. After a crash the file is cut to the committed length an
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Self, TypeVar
@@ -13,6 +12,7 @@ from typing import Self, TypeVar
 from console.model.attempt import LogFrame, Phase, PhaseSeen, Sample, Signal
 from console.model.events import Cursor
 from console.model.launch import Part
+from console.model.resume import advance
 from console.runs.office import Ledger
 from console.runs.site import SiteError
 from console.store.logfile import PartLog
@@ -46,35 +46,6 @@ class Thinner:
         self._last_at[signal.counts] = signal.at_ns
         self._furthest[signal.counts] = (total, signal.done)
         return True
-
-
-def next_cursor(
-    part: Part,
-    attempt: str,
-    container_id: str,
-    before: Cursor | None,
-    frames: Sequence[LogFrame],
-    lengths: tuple[int, int],
-) -> Cursor:
-    """The cursor after these frames are stored."""
-    last = frames[-1].at_ns
-    seen = [frame_hash(frame) for frame in frames if frame.at_ns == last]
-    if before is not None and before.last_at_ns == last:
-        seen = [*before.seen_at_last, *seen]
-    return Cursor(
-        attempt=attempt,
-        part=part.name,
-        container_id=container_id,
-        last_at_ns=last,
-        seen_at_last=tuple(seen),
-        log_bytes=lengths[0],
-        index_bytes=lengths[1],
-    )
-
-
-def frame_hash(frame: LogFrame) -> str:
-    """Short identity of a frame among those of the same nanosecond."""
-    return hashlib.sha256(bytes([frame.stream]) + frame.data).hexdigest()[:16]
 
 
 class Pursuit:
@@ -126,7 +97,7 @@ class Pursuit:
         if self._live and self._part.scrape is not None:
             extras.append(asyncio.create_task(self._scrape()))
         try:
-            async for frames in self._site.frames(self._part, self._cursor):
+            async for frames in self._site.frames(self._part, self._cursor, follow=self._live):
                 if frames:
                     await self._store(reader, frames)
         finally:
@@ -144,11 +115,23 @@ class Pursuit:
     async def _store(self, reader: LogReader, frames: Sequence[LogFrame]) -> None:
         lengths = await self._off_loop(self._log.append, frames)
         signals = [signal for signal in reader.feed(frames) if self._thinner.keep(signal)]
-        cursor = next_cursor(self._part, self._ledger.attempt, self._container_id, self._cursor, frames, lengths)
+        cursor = self._advance(frames, lengths)
         await self._journal(signals, cursor)
         self._cursor = cursor
         for signal in signals:
             self._note(signal)
+
+    def _advance(self, frames: Sequence[LogFrame], lengths: tuple[int, int]) -> Cursor:
+        last_at_ns, seen_at_last = advance(self._cursor, frames)
+        return Cursor(
+            attempt=self._ledger.attempt,
+            part=self._part.name,
+            container_id=self._container_id,
+            last_at_ns=last_at_ns,
+            seen_at_last=seen_at_last,
+            log_bytes=lengths[0],
+            index_bytes=lengths[1],
+        )
 
     async def _bars(self) -> None:
         """Progress bars as they are drawn; the log hands them on only when a newline comes."""

@@ -112,8 +112,11 @@ class Site(Protocol):
     async def give_secrets(self, part: Part, secrets: Mapping[str, str]) -> None:
         """Write the secrets to the part's stdin."""
 
-    def frames(self, part: Part, after: Cursor | None) -> AsyncIterator[Sequence[LogFrame]]:
-        """The part's log from a cursor on, in batches. The end of the stream is not the end of the run."""
+    def frames(self, part: Part, after: Cursor | None, *, follow: bool) -> AsyncIterator[Sequence[LogFrame]]:
+        """The part's log from a cursor on, in batches, as it grows or as it is now.
+
+        The end of the stream is not the end of the run.
+        """
 
     def bars(self, part: Part) -> AsyncIterator[Sequence[LogFrame]]:
         """What is printed from now on, unbuffered by lines: progress bars arrive as they are drawn."""

@@ -1,0 +1,201 @@
+"""A run: opened in the journal, then conducted attempt by attempt until all are done.
+
+The conductor holds the run's lock. Whoever takes the lock later, after a crash or with `--resume`, finds everything
+in the journal and on the hosts.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from console.model.attempt import Failure, FailureClass, Outcome, Stage
+from console.model.events import (
+    AttemptEnded,
+    AttemptPlanned,
+    ConductorStarted,
+    Envelope,
+    Event,
+    Noticed,
+    RunClosed,
+    RunOpened,
+    StageEntered,
+)
+from console.model.finding import Effect
+from console.runs.driver import Driver
+from console.runs.office import Office
+from console.runs.plan import Plan, PlannedAttempt
+from console.runs.schedule import Waiting, turns
+from console.store.ids import new_id
+from console.store.journal import Journal
+from console.store.records import AttemptRow
+from console.workloads.base import decode_cell
+
+LOOK_S = 1.0
+
+
+class RunHeld(Exception):
+    """Another process conducts this run; `holder` says which."""
+
+    def __init__(self, run: str, holder: str) -> None:
+        super().__init__(f"run {run} is conducted by {holder}; follow it with `instinct watch {run}`")
+        self.holder = holder
+
+
+async def open_run(plan: Plan, journal: Journal, *, operator: str, version: str, simulated: bool) -> str:
+    """Journal a run and its attempts, and return its id. With `all_or_none` one blocked attempt refuses them all."""
+    run = new_id("r")
+    request = plan.request
+    hosts = tuple(dict.fromkeys(host for attempt in plan.attempts for host in attempt.hosts))
+    opened = RunOpened(
+        label=request.label,
+        matrices=request.matrices,
+        hosts=hosts,
+        operator=operator,
+        version=version,
+        attempts=len(plan.attempts),
+        simulated=simulated,
+        plan=msgspec.Raw(msgspec.json.encode(request)),
+    )
+    envelopes = [_envelope(run, opened)]
+    refused = _refusal(plan)
+    for position, attempt in enumerate(plan.attempts):
+        attempt_id = new_id("a")
+        envelopes.append(_envelope(run, _planned(attempt, position), attempt_id))
+        if refused is not None:
+            envelopes.append(_envelope(run, AttemptEnded(outcome=Outcome.NOT_RUN, failure=refused), attempt_id))
+            envelopes.append(_envelope(run, StageEntered(Stage.DONE), attempt_id))
+    await journal.append(envelopes)
+    return run
+
+
+def _refusal(plan: Plan) -> Failure | None:
+    """Why nothing is started, when all was to be started or none."""
+    if not plan.request.all_or_none:
+        return None
+    for attempt in plan.attempts:
+        for item in (*attempt.effects(Effect.BLOCK), *attempt.effects(Effect.SPOIL, plan.request.accept)):
+            line = f"--all-or-none: {attempt.cell.matrix}/{attempt.cell.id}: {item.sentence()}"
+            return Failure(failure=FailureClass.PREFLIGHT, line=line, remedy=item.remedy)
+    return None
+
+
+def _planned(attempt: PlannedAttempt, position: int) -> AttemptPlanned:
+    return AttemptPlanned(
+        matrix=attempt.cell.matrix,
+        cell_id=attempt.cell.id,
+        workload=attempt.cell.workload,
+        cell=msgspec.Raw(msgspec.json.encode(attempt.cell)),
+        wish=attempt.hosts,
+        repeat=attempt.repeat,
+        attempt_try=1,
+        expected_s=attempt.expected_s,
+        startup_s=attempt.startup_s,
+        position=position,
+    )
+
+
+async def conduct(office: Office) -> None:
+    """Bring every attempt of a run to its end, then close the run. Raises RunHeld when another process does so.
+
+    Cancelling leaves the containers running; a later `conduct` takes everything up where it stands.
+    """
+    lock = office.folder.run_lock(office.run)
+    if not lock.acquire():
+        raise RunHeld(office.run, str(lock.holder()))
+    try:
+        await office.journal.append([_envelope(office.run, ConductorStarted(os.getpid(), socket.gethostname()))])
+        why = await _Conductor(office).run()
+        await office.journal.append([_envelope(office.run, RunClosed(why))])
+    finally:
+        lock.release()
+
+
+class _Conductor:
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._driving: dict[str, tuple[asyncio.Task[None], tuple[str, ...]]] = {}
+
+    async def run(self) -> str:
+        try:
+            while True:
+                self._reap()
+                if not self._start_due() and not self._driving:
+                    break
+                await self._pause()
+            return "stopped" if self._office.run_row().stop_asked else "finished"
+        finally:
+            tasks = [task for task, _ in self._driving.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start_due(self) -> bool:
+        """Start what can start; True while something is left to start later."""
+        rows = [row for row in self._office.tail.attempts(self._office.run) if row.stage is not Stage.DONE]
+        waiting = [row for row in rows if row.attempt not in self._driving]
+        free = set(self._office.hosts) - {host for _, hosts in self._driving.values() for host in hosts}
+        if self._past_limit():
+            waiting = [row for row in waiting if row.launch is not None]
+            if not waiting and not self._driving:
+                self._tell_rest(rows)
+                return False
+        for turn in turns([_waiting(row) for row in waiting], free):
+            driver = Driver(self._office, turn.attempt, turn.hosts)
+            self._driving[turn.attempt] = (asyncio.create_task(driver.drive()), turn.hosts)
+        return bool(waiting)
+
+    def _past_limit(self) -> bool:
+        until = self._office.request.until_ns
+        return until is not None and time.time_ns() >= until
+
+    def _tell_rest(self, rows: Sequence[AttemptRow]) -> None:
+        """Rows that never got their turn before `--until`: they are rows all the same."""
+        failure = Failure(
+            failure=FailureClass.STOPPED,
+            line="not started before the time given with --until",
+            remedy=f"instinct run --resume {self._office.run}",
+        )
+        events: list[Event] = [AttemptEnded(outcome=Outcome.NOT_RUN, failure=failure), StageEntered(Stage.DONE)]
+        self._office.journal.append_now(
+            [_envelope(self._office.run, event, row.attempt) for row in rows for event in events]
+        )
+
+    def _reap(self) -> None:
+        """Forget drivers that ended; one that broke ends its attempt with what broke it, so that it is a row."""
+        for attempt, (task, _) in list(self._driving.items()):
+            if not task.done():
+                continue
+            del self._driving[attempt]
+            error = task.exception()
+            if error is None:
+                continue
+            failure = Failure(failure=FailureClass.UNKNOWN, line=f"{type(error).__name__}: {error}")
+            events: list[Event] = [Noticed(f"attempt {attempt}: {failure.line}", "error")]
+            row = self._office.tail.attempt(attempt)
+            if row is not None and row.outcome is None:
+                events.append(AttemptEnded(outcome=Outcome.FAILED, failure=failure))
+            events.append(StageEntered(Stage.DONE))
+            self._office.journal.append_now([_envelope(self._office.run, event, attempt) for event in events])
+
+    async def _pause(self) -> None:
+        tasks = [task for task, _ in self._driving.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await asyncio.sleep(LOOK_S)
+
+
+def _waiting(row: AttemptRow) -> Waiting:
+    """Hosts an attempt may have: those it holds already, else those it was planned for."""
+    if row.launch is not None:
+        hosts = tuple(seat.host for seat in row.launch.placement.seats)
+        return Waiting(row.attempt, len(hosts), hosts)
+    return Waiting(row.attempt, decode_cell(row.cell).nodes, row.wish)
+
+
+def _envelope(run: str, event: Event, attempt: str | None = None) -> Envelope:
+    return Envelope(at_ns=time.time_ns(), event=event, run=run, attempt=attempt)
