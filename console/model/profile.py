@@ -105,6 +105,8 @@ class VllmTraits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     dtype: str = "float16"
     disable_detokenize: bool = False
     random_length_flags: bool = False
+    serve_entry: Literal["script", "bench"] = "bench"
+    """The client: `vllm bench serve`, or `benchmark_serving.py` of images whose vLLM has no `bench` command."""
     serve_client: tuple[str, ...] = ("--backend", "vllm")
     serve_server: tuple[str, ...] = ()
     throughput_args: tuple[str, ...] = ()

@@ -61,10 +61,13 @@ class FailureScan:
         self._file(symptom)
         return symptom
 
-    def root(self) -> Failure | None:
-        """The root cause with the other errors behind it, or None when the log shows no error."""
+    def root(self, *, known_only: bool = False) -> Failure | None:
+        """The root cause with the other errors behind it, or None when the log shows no error.
+
+        `known_only` is for a program that was killed: what it cried then is not why it ended.
+        """
         order = [*self._known, *self._exceptions, *self._secondary]
-        if not order:
+        if not order or (known_only and not self._known):
             return None
         first = order[0]
         others = tuple(symptom.line for symptom in order[1 : _OTHERS + 1] if symptom.line != first.line)
