@@ -4,12 +4,14 @@
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from console.fleet.host import Host
 from console.model.text import clean_line, redact
+
+Refusal = Literal["sessions", "missing", "denied", "silent", "forwarding", "unknown"]
 
 
 class LinkError(Exception):
@@ -62,7 +64,15 @@ class AuthFailed(LinkError):
 
 
 class ChannelRefused(LinkError):
-    """The connection stands, but the server refused a channel: too many sessions, no such socket, forwarding off."""
+    """The connection stands, but the server refused a channel; `reason` says which of its limits it was.
+
+    sessions: MaxSessions. missing: no such socket. denied: the user may not open it. silent: nobody listens.
+    forwarding: the server forbids it; a command (`open_command`) may still do.
+    """
+
+    def __init__(self, host: str, message: str, remedy: str = "", *, reason: Refusal = "unknown") -> None:
+        super().__init__(host, message, remedy)
+        self.reason: Refusal = reason
 
 
 class CommandFailed(LinkError):
