@@ -91,7 +91,7 @@ class Tail:
         else:
             found = (
                 [run for run, _ in names if run == text]
-                or [run for run, label in names if label == text]
+                or [run for run, label in names if text and label == text]
                 or [run for run, _ in names if text and run.startswith(text)]
             )
         if len(found) == 1 and (row := self.run(found[0])) is not None:
