@@ -27,7 +27,9 @@ BUSYBOX = "/bin/busybox"
 
 
 class CuttableReader:
-    def __init__(self, link: "CuttableLink", reader: asyncio.StreamReader, process: asyncio.subprocess.Process | None):
+    def __init__(
+        self, link: "CuttableLink", reader: asyncio.StreamReader, process: asyncio.subprocess.Process | None
+    ) -> None:
         self._link = link
         self._reader = reader
         self._process = process
@@ -182,7 +184,9 @@ def mark() -> Iterator[str]:
     """A label of this test alone; everything that carries it is removed at the end."""
     label = f"instinct-test={uuid.uuid4().hex[:12]}"
     yield label
-    found = subprocess.run(["docker", "ps", "-aq", "--filter", f"label={label}"], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["docker", "ps", "-aq", "--filter", f"label={label}"], capture_output=True, text=True, check=False
+    )
     if ids := found.stdout.split():
         subprocess.run(["docker", "rm", "-f", "-v", *ids], capture_output=True, check=True)
 
@@ -242,9 +246,11 @@ def ended(engine: Engine) -> Callable[[str], Awaitable[Any]]:
     """Wait until `inspect` says that a container ended."""
 
     async def wait(container: str) -> Any:
-        while not (seen := await engine.inspect(container)).ended:
+        for _ in range(600):
+            if (seen := await engine.inspect(container)).ended:
+                return seen
             await asyncio.sleep(0.1)
-        return seen
+        return pytest.fail("the container did not end")
 
     return wait
 
@@ -256,7 +262,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 async def fake_engine(
     tmp_path_factory: pytest.TempPathFactory, engine_at: Callable[..., Engine]
 ) -> AsyncIterator[Callable[[Mapping[str, bytes]], Awaitable[Engine]]]:
-    """An engine on a real socket that gives fixed bytes for "METHOD /path" (without version and query), then hangs up."""
+    """Engines on real sockets that give fixed bytes for "METHOD /path" (no version, no query) and hang up."""
     servers: list[asyncio.Server] = []
 
     async def start(answers: Mapping[str, bytes]) -> Engine:

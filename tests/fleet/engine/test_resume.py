@@ -39,7 +39,7 @@ def follow_with_breaks(log: Log, lengths: list[int]) -> Log:
 
 @st.composite
 def logs(draw: st.DrawFn) -> Log:
-    """Two streams; lines may be cut into pieces that all carry the first piece's time, while the other stream goes on."""
+    """Two streams; a line may come in pieces that all carry the time of the first, while the other goes on."""
     log: Log = []
     now = 1_000_000_000_000
     began: dict[int, int] = {}
