@@ -1,1 +1,5 @@
-"""workloads"""
+"""One module per benchmark program. Importing this package registers all of them (`base.registry`)."""
+
+from console.workloads import flux, megatron, torchtitan, train_fsdp, vllm_offline, vllm_serve
+
+__all__ = ["flux", "megatron", "torchtitan", "train_fsdp", "vllm_offline", "vllm_serve"]

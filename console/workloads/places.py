@@ -1,8 +1,11 @@
-"""Where a workload finds and leaves things inside its container."""
+"""Names and places that the workloads share with those who start their containers."""
 
 from collections.abc import Mapping
 
 from console.model.profile import ModelCard
+
+PART = "main"
+"""The one part of a program that runs alone."""
 
 MODEL_CACHE_PATH = "/models-cache"
 """The host's Hugging Face home, mounted read-only."""

@@ -146,33 +146,16 @@ def vram_bytes_per_gpu(params: EngineParams, model: ModelCard) -> int | None:
     return int((share + activations) / params.gpu_memory_utilization)
 
 
-def reference_value(cell: AnyCell) -> float | None:
-    """The first reference of the cell's own metric: what a run is expected to take is computed from it."""
-    for reference in cell.references:
-        if reference.metric == cell.metric and reference.value > 0:
-            return reference.value
-    return None
-
-
-def tokens_measure_s(cell: AnyCell, prompts: int, output_len: int) -> float | None:
-    """Seconds to generate all output tokens at the reference rate."""
-    rate = reference_value(cell)
-    return prompts * output_len / rate if rate else None
-
-
 def flag_deviations(cell: AnyCell, traits: VllmTraits, *, kv_cache: bool = True) -> Iterator[str]:
     """Flags of the row that this image is not given, one sentence each."""
     params: EngineParams = cell.params
     unknown = "because this image's vLLM does not know it"
     if params.enable_chunked_prefill is False and traits.chunked_prefill_off != ("--enable-chunked-prefill", "False"):
         running = " ".join(traits.chunked_prefill_off) or "without it"
-        default = "" if traits.chunked_prefill_off else "; chunked prefill is off by default there"
-        if traits.engine == "V1":
-            default = ""
-        yield (
-            f"published --enable-chunked-prefill False, running {running}, because this image refuses a value for "
-            f"that flag{default}"
-        )
+        because = "this image refuses a value for that flag"
+        if not traits.chunked_prefill_off:
+            because += "; its V1 engine prefills in chunks" if traits.engine == "V1" else "; it is off there by default"
+        yield f"published --enable-chunked-prefill False, running {running}, because {because}"
     if params.num_scheduler_steps is not None and not traits.scheduler_steps:
         yield f"published --num-scheduler-steps {params.num_scheduler_steps}, running without it, {unknown}"
     if params.max_seq_len_to_capture is not None and not traits.seq_len_to_capture:

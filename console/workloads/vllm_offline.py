@@ -8,7 +8,8 @@ from console.model.cell import AnyCell
 from console.model.launch import Command, Need, Placement
 from console.model.profile import Image, ModelCard
 from console.workloads.base import LogReader, register
-from console.workloads.places import RESULT_FILE
+from console.workloads.expected import reference_value, tokens_measure_s
+from console.workloads.places import PART, RESULT_FILE
 from console.workloads.vllm_engine import (
     benchmark_argv,
     check,
@@ -17,16 +18,11 @@ from console.workloads.vllm_engine import (
     environment,
     flag_deviations,
     need,
-    reference_value,
-    tokens_measure_s,
     traits_of,
 )
 from console.workloads.vllm_latency_result import LatencyReader
 from console.workloads.vllm_params import LatencyParams, ThroughputParams
 from console.workloads.vllm_throughput_result import ThroughputReader
-
-PART = "main"
-"""The one part of a program that runs alone."""
 
 
 class Throughput:

@@ -11,6 +11,7 @@ from console.model.cell import AnyCell
 from console.model.launch import Command, Need, Placement, Scrape
 from console.model.profile import Image, ModelCard
 from console.workloads.base import LogReader, WorkloadError, register
+from console.workloads.expected import tokens_measure_s
 from console.workloads.places import RESULT_FILE, RESULT_FOLDER, RESULT_NAME
 from console.workloads.vllm_engine import (
     SCRIPTS,
@@ -19,7 +20,6 @@ from console.workloads.vllm_engine import (
     environment,
     flag_deviations,
     need,
-    tokens_measure_s,
     traits_of,
 )
 from console.workloads.vllm_params import ServeParams
