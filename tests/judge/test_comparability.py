@@ -137,6 +137,13 @@ def test_simulated_figures_meet_only_the_labs_references(measured: Conditions, p
     assert comparable(differences(measured, published))
 
 
+def test_the_labs_images_are_known_by_name_only(measured: Conditions, published: Reference) -> None:
+    lab = under(replace(published, set="lab"), image_digest="sha256:" + "a" * 64)
+    simulated = replace(measured, simulated=True, image_digest="sha256:" + "b" * 64)
+    assert comparable(differences(simulated, lab))
+    assert not comparable(differences(replace(simulated, image="rocm/vllm:other"), lab))
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [("2.7", "2.7.0", True), ("0.8.5", "v0.8.5+rocm631", True), ("0.8", "0.80", False), ("6.3.1", "6.3.1-48", True)],
