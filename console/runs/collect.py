@@ -2,11 +2,10 @@
 
 import hashlib
 import posixpath
-from collections.abc import Mapping, Sequence
-
-import msgspec
+from collections.abc import Mapping
 
 from console.fleet.engine.entry import DEADLINE_REACHED
+from console.model.cell import AnyCell
 from console.model.events import PartCollected
 from console.model.launch import Launch, Part
 from console.model.text import redact
@@ -15,8 +14,8 @@ from console.runs.site import Site
 from console.store import artifacts
 from console.store.logfile import PartLog
 from console.store.paths import StateFolder
-from console.store.records import PartRow
-from console.workloads.base import Workload, decode_cell
+from console.store.tail import Tail
+from console.workloads.base import Workload
 
 FILE_LIMIT = 64 * 1024 * 1024
 MARKER_LINES = 20
@@ -52,17 +51,18 @@ def file_name(part: Part, path: str) -> str:
 
 
 def part_ends(
-    folder: StateFolder, workload: Workload, launch: Launch, rows: Sequence[PartRow], cell: msgspec.Raw
+    tail: Tail, folder: StateFolder, workload: Workload, launch: Launch, cell: AnyCell
 ) -> Mapping[str, PartEnd]:
     """Read every collected part from disk: the same bytes give the same result, also after a crash."""
-    known = {row.part: row for row in rows}
+    known = {row.part: row for row in tail.parts(launch.attempt)}
+    stored = {item.name: item.sha256 for item in tail.artifacts(launch.attempt)}
     ends = {}
     for part in launch.parts:
         row = known.get(part.name)
         if row is None or row.exit_code is None:
             continue
         log = PartLog(folder, launch.attempt, part.name)
-        reader = workload.reader(decode_cell(cell), part.name)
+        reader = workload.reader(cell, part.name)
         reader.feed(list(log.frames()))
         last = b"\n".join(log.last_lines(MARKER_LINES))
         ends[part.name] = PartEnd(
@@ -71,15 +71,11 @@ def part_ends(
             error=redact(row.error),
             finished_at=row.finished_at,
             deadline_reached=DEADLINE_REACHED.encode() in last,
-            result=reader.close(_files(folder, launch.attempt, part), row.exit_code),
+            result=reader.close(_files(folder, launch.attempt, part, stored), row.exit_code),
         )
     return ends
 
 
-def _files(folder: StateFolder, attempt: str, part: Part) -> Mapping[str, bytes]:
-    found = {}
-    for path in part.files:
-        data = artifacts.read(folder, attempt, file_name(part, path))
-        if data is not None:
-            found[path] = data
-    return found
+def _files(folder: StateFolder, attempt: str, part: Part, stored: Mapping[str, str]) -> Mapping[str, bytes]:
+    names = {path: file_name(part, path) for path in part.files}
+    return {path: artifacts.read(folder, attempt, name, stored[name]) for path, name in names.items() if name in stored}

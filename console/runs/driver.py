@@ -215,11 +215,12 @@ class Driver:
     async def _collect(self, part: Part, look: PartSeen) -> None:
         """The rest of the log first, then files and inspect; only then is the part collected."""
         await self._ledger.enter(Stage.COLLECTING)
-        task = self._pursuits.pop(part.name, None)
+        task = self._pursuits.get(part.name)
         if task is not None:
             await asyncio.wait([task], timeout=DRAIN_S)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            self._pursuits.pop(part.name, None)
         rest = Pursuit.of(self._ledger, part, look.container_id, self._on_phase, live=False)
         await rest.run()
         collected = await collect_part(self._office.site, self._office.folder, self._ledger.attempt, part)

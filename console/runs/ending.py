@@ -16,6 +16,7 @@ from console.runs.office import Ledger
 from console.runs.site import SiteError
 from console.runs.step import Finish
 from console.store import artifacts
+from console.store.errors import StoreError
 
 
 async def finish(ledger: Ledger, act: Finish) -> None:
@@ -29,8 +30,7 @@ async def finish(ledger: Ledger, act: Finish) -> None:
         await ledger.tell(AttemptEnded(outcome=outcome, failure=overruled))
         return
     office, subject = ledger.office, ledger.subject()
-    rows = office.tail.parts(row.attempt)
-    ends = part_ends(office.folder, subject.workload, row.launch, rows, row.cell)
+    ends = part_ends(office.tail, office.folder, subject.workload, row.launch, subject.cell)
     decision = outcomes.decide(row.launch, ends)
     collected = Collection(
         simulated=office.simulated,
@@ -65,8 +65,9 @@ async def _rebooted(ledger: Ledger, launch: Launch) -> tuple[str, ...]:
     """Hosts whose boot id differs from the one at preflight. What cannot be read says nothing."""
     found = []
     for host in sorted({part.host for part in launch.parts}):
-        stored = artifacts.read(ledger.office.folder, ledger.attempt, f"facts.{host}.json")
-        if stored is None:
+        try:
+            stored = artifacts.read(ledger.office.folder, ledger.attempt, f"facts.{host}.json")
+        except StoreError:
             continue
         before = msgspec.json.decode(stored, type=HostFacts).system.boot_id
         try:
