@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import os
 import shutil
 import subprocess
 import tarfile
@@ -15,6 +16,7 @@ import pytest
 
 from console.fleet.engine.body import create_body
 from console.fleet.engine.client import Engine
+from console.fleet.engine.follow import logs
 from console.fleet.host import Host
 from console.fleet.link import ByteReader, ByteStream, ByteWriter, CommandFailed, Completed, LinkLost
 from console.model.facts import DockerAccess
@@ -64,6 +66,7 @@ class CuttableLink:
         self.lost = False
         self.opened = 0
         self._writers: list[ByteWriter] = []
+        self._processes: list[asyncio.subprocess.Process] = []
 
     @property
     def host(self) -> Host:
@@ -87,6 +90,7 @@ class CuttableLink:
         process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe)
         assert process.stdout is not None
         assert process.stdin is not None
+        self._processes.append(process)
         return self._channel(process.stdout, process.stdin, process)
 
     async def open_tcp(self, port: int) -> ByteStream:
@@ -95,6 +99,9 @@ class CuttableLink:
     async def close(self) -> None:
         for writer in self._writers:
             writer.close()
+        for process in self._processes:
+            await process.communicate()
+            await asyncio.sleep(0)  # its transport closes on the next turn of the loop
 
     def cut(self) -> None:
         self.lost = True
@@ -180,6 +187,44 @@ def _static(path: str) -> bool:
 
 
 @pytest.fixture
+def sh() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command of this machine to its end."""
+
+    def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(argv, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Callable[[int], str]:
+    """Makes a device file that stands for /dev/kfd, owned by a group; its path."""
+
+    def make(gid: int) -> str:
+        node = tmp_path / f"kfd-{gid}"
+        os.mknod(node, 0o20660, os.makedev(511, 0))
+        os.chown(node, 0, gid)
+        return str(node)
+
+    return make
+
+
+@pytest.fixture
+def printed(engine: Engine) -> Callable[[str, str], Awaitable[str]]:
+    """Wait until a container's log has a text; the log."""
+
+    async def wait(container: str, text: str) -> str:
+        for _ in range(600):
+            log = b"".join([f.data async for batch in logs(engine, container, follow=False) for f in batch]).decode()
+            if text in log:
+                return log
+            await asyncio.sleep(0.1)
+        return pytest.fail(f"the container never printed {text!r}")
+
+    return wait
+
+
+@pytest.fixture
 def mark() -> Iterator[str]:
     """A label of this test alone; everything that carries it is removed at the end."""
     label = f"instinct-test={uuid.uuid4().hex[:12]}"
@@ -210,7 +255,7 @@ def a_part(mark: str) -> Callable[..., Part]:
             "devices": (),
             "groups": (),
             "mounts": (),
-            "options": ContainerOptions(ipc_host=False, network_host=False),
+            "options": ContainerOptions(ipc_host=False, network_host=False, memlock_unlimited=False),
             "deadline_s": 120,
             "after": None,
             "decides": True,
