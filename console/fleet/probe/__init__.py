@@ -1,0 +1,1 @@
+"""One question to a host, many answers: a constant script, and pure parsers of what it printed."""
