@@ -24,6 +24,9 @@ from console.store import artifacts
 from console.workloads.base import WorkloadError
 
 PROGRESS_SPACING_S = 1.0
+REACH_S = 60.0
+"""How long an attempt waits for a host that does not answer before it is not run."""
+
 SETTLE_S = 20.0
 """GPUs of a host that just ended an attempt of ours get this long to give their memory back."""
 
@@ -120,15 +123,22 @@ async def _fit_hosts(ledger: Ledger, hosts: Sequence[Host], subject: Subject, ne
 
 
 async def _survey(ledger: Ledger, hosts: Sequence[Host], subject: Subject) -> Mapping[str, HostFacts]:
-    found = {}
     models = () if subject.model.inside_image else (subject.model.id,)
-    for host in hosts:
+    return {host.name: await _ask(ledger, host.name, models) for host in hosts}
+
+
+async def _ask(ledger: Ledger, host: str, models: Sequence[str]) -> HostFacts:
+    """Facts of one host; a link that breaks is given time to come back before the attempt is given up."""
+    until = time.monotonic() + REACH_S
+    while True:
         try:
-            found[host.name] = await ledger.office.site.survey(host.name, models)
+            return await ledger.office.site.survey(host, models)
         except SiteError as error:
-            failure = Failure(failure=FailureClass.UNREACHABLE, line=str(error), remedy=error.remedy)
-            raise NotRun(failure) from error
-    return found
+            if not error.retry or time.monotonic() >= until or ledger.stop_asked():
+                failure = Failure(failure=FailureClass.UNREACHABLE, line=str(error), remedy=error.remedy)
+                raise NotRun(failure) from error
+            await ledger.enter(Stage.FETCHING, f"waiting for {host}: {error.message}")
+            await asyncio.sleep(ledger.office.policy.unreachable_poll_s)
 
 
 def _blocking(findings: Sequence[Finding], accepted: Sequence[str]) -> list[Finding]:

@@ -156,7 +156,7 @@ class Pursuit:
                 text = await self._site.metrics(self._part)
             except SiteError:
                 continue  # not listening yet, or not any more
-            sample = endpoint.feed(time.time_ns(), text)
+            sample = endpoint.read(time.time_ns(), text)
             if sample is not None:
                 await self._journal([sample])
 
