@@ -1,0 +1,87 @@
+"""What a played program does: a generator of acts in simulated time, and what it may see of its surroundings."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from console.lab.clock import Clock
+from console.lab.files import Files
+from console.lab.logs import STDERR, STDOUT
+from console.lab.specs import Kind
+
+
+class Wait(NamedTuple):
+    """Let simulated seconds pass."""
+
+    s: float
+
+
+class Say(NamedTuple):
+    """Print bytes on a stream."""
+
+    data: bytes
+    stream: int = STDOUT
+
+
+class Exit(NamedTuple):
+    """End with a code; `oom` when the kernel killed it for memory."""
+
+    code: int
+    oom: bool = False
+
+
+Act = Wait | Say | Exit
+Program = Iterator[Act]
+
+
+class Endpoint(Protocol):
+    """A port of the host that a played server listens on."""
+
+    def answer(self, path: str) -> tuple[int, str, bytes]:
+        """HTTP status, content type and body of a GET."""
+
+
+@dataclass
+class Surroundings:
+    """What a program sees. `vllm` is the version in its image, `gpus` how many it has, `wall` simulated seconds."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    host: str
+    kind: Kind
+    vllm: tuple[int, ...] | None
+    rocm: str
+    gpus: int
+    files: Files
+    clock: Clock
+    rng: random.Random
+    fault: str
+    ports: dict[int, Endpoint]
+    wall: Callable[[], float]
+    token: str = ""
+
+    def noisy(self, value: float, spread: float = 0.004) -> float:
+        """The value with small noise: normal, `spread` relative, cut at three sigma."""
+        return value * (1 + spread * max(-3.0, min(3.0, self.rng.gauss(0.0, 1.0))))
+
+
+def now() -> str:
+    """`MM-DD HH:MM:SS`, as vLLM's logger stamps its lines."""
+    return datetime.now(UTC).strftime("%m-%d %H:%M:%S")
+
+
+def out(text: str) -> Say:
+    """A line on stdout."""
+    return Say(f"{text}\n".encode())
+
+
+def err(text: str) -> Say:
+    """A line on stderr."""
+    return Say(f"{text}\n".encode(), STDERR)
+
+
+def raw_err(text: str) -> Say:
+    """Text on stderr as it is, for progress bars."""
+    return Say(text.encode(), STDERR)

@@ -1,0 +1,124 @@
+"""Named failures: which host, which program, how often. Read from `faults.toml` of the lab folder at each use."""
+
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+HOST_FAULTS = {
+    "no-docker-permission": "the login may not open the engine's socket",
+    "kfd-missing": "amdgpu is not loaded: no /dev/kfd, no GPUs",
+    "numa-balancing": "automatic NUMA balancing is on",
+    "busy-gpu": "a foreign process holds most memory of GPU 0",
+    "model-missing": "the model cache is empty",
+    "model-incomplete": "the second weight file of each model is only half downloaded",
+    "disk-full": "model cache and scratch have no room left",
+    "no-image": "no image is there; it has to be pulled",
+    "no-boot": "the host refuses connections",
+}
+"""Failures a host has from the start."""
+
+ENGINE_FAULTS = {
+    "pull-denied": "the registry refuses the pull",
+    "no-space": "the disk fills up during the pull",
+    "no-network": "the registry cannot be reached",
+}
+
+PROGRAM_FAULTS = {
+    "dies-at-once": "exit 1 after an import error",
+    "oom": "out of GPU memory while the weights load",
+    "killed-for-memory": "the kernel kills it while measuring: exit 137, OOMKilled",
+    "gpu-hang": "a GPU memory access fault while measuring, exit 134",
+    "hang": "silence after the engine is ready, until the deadline",
+    "no-result-file": "ends well, but writes no result file",
+    "truncated-result": "the result file is cut in the middle",
+    "not-json": "the result file holds an error page",
+    "port-in-use": "the server's port is taken",
+    "gated": "the model repository is gated and the token is not accepted",
+    "no-disk": "the model cache fills up during a download",
+}
+
+ALL = HOST_FAULTS | ENGINE_FAULTS | PROGRAM_FAULTS
+
+
+class FaultsError(ValueError):
+    """A faults file that cannot be used, and why."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One failure. `host` is a glob; `when` must occur in the program's command line or image; `times` 0 is always."""
+
+    name: str
+    host: str = "*"
+    when: str = ""
+    times: int = 0
+
+    def matches(self, name: str, host: str, text: str) -> bool:
+        """Whether this one speaks of that failure, host and command line."""
+        return self.name == name and fnmatchcase(host, self.host) and self.when in text
+
+
+class Faults:
+    """The faults of a lab. A change of the file counts from the next container or pull on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = 0
+        self._given: tuple[Fault, ...] = ()
+        self._used: dict[Fault, int] = {}
+
+    def write(self, faults: Sequence[Fault]) -> None:
+        """Store these faults in the file, replacing what was there."""
+        blocks = [
+            f'[[fault]]\nname = "{one.name}"\nhost = "{one.host}"\nwhen = "{one.when}"\ntimes = {one.times}\n'
+            for one in faults
+        ]
+        known = "".join(f"# {name}: {meaning}\n" for name, meaning in ALL.items())
+        self._path.write_text(f"{known}\n" + "\n".join(blocks))
+        self._seen = 0
+
+    def current(self) -> tuple[Fault, ...]:
+        """The faults as the file stands. FaultsError on a bad one."""
+        try:
+            changed = self._path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return ()
+        if changed != self._seen:
+            self._given = tuple(_read(self._path))
+            self._used = {}
+            self._seen = changed
+        return self._given
+
+    def has(self, name: str, host: str, text: str = "") -> bool:
+        """Whether a fault applies, without using it up."""
+        return any(one.matches(name, host, text) for one in self.current())
+
+    def take(self, name: str, host: str, text: str = "") -> bool:
+        """Whether a fault applies now; one with `times` is used up by it."""
+        for one in self.current():
+            if one.matches(name, host, text):
+                used = self._used.get(one, 0)
+                if one.times == 0 or used < one.times:
+                    self._used[one] = used + 1
+                    return True
+        return False
+
+    def program(self, host: str, text: str, asked: str = "") -> str:
+        """The failure a program has to play: what the container itself asks for, else the file's first match."""
+        if asked:
+            return asked
+        return next((name for name in PROGRAM_FAULTS if self.take(name, host, text)), "")
+
+
+def _read(path: Path) -> Iterable[Fault]:
+    try:
+        given = tomllib.loads(path.read_text()).get("fault", [])
+    except tomllib.TOMLDecodeError as error:
+        raise FaultsError(f"{path}: {error}") from error
+    for position, table in enumerate(given, 1):
+        fault = Fault(**table)
+        if fault.name not in ALL:
+            raise FaultsError(f"{path}: fault {position}: no failure is called {fault.name!r}; known: {', '.join(ALL)}")
+        yield fault

@@ -1,0 +1,188 @@
+"""SSH servers of the played hosts: one listener each on 127.0.0.1; commands are real processes in the root folder."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from console.lab import http, routes
+from console.lab.http import Reader, Reply, Request, Writer
+from console.lab.machines import Machine
+
+log = logging.getLogger(__name__)
+
+USER = "lab"
+SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
+MAX_SESSIONS = 10
+"""OpenSSH's default; the eleventh session of a connection is refused, forwarded channels are not counted."""
+
+
+class Sshd:
+    """The SSH side of one host."""
+
+    def __init__(self, machine: Machine, host_key: asyncssh.SSHKey, client_keys: Path) -> None:
+        self.machine = machine
+        self._host_key = host_key
+        self._client_keys = client_keys
+        self._links: set[asyncssh.SSHServerConnection] = set()
+        self._children: set[asyncio.subprocess.Process] = set()
+        self._acceptor: asyncssh.SSHAcceptor | None = None
+        self.port = 0
+
+    async def start(self, port: int = 0) -> None:
+        """Listen; `port` 0 takes a free one."""
+        self._acceptor = await asyncssh.listen(
+            "127.0.0.1",
+            port,
+            server_factory=lambda: _Connection(self),
+            server_host_keys=[self._host_key],
+            authorized_client_keys=str(self._client_keys),
+            process_factory=self._run,
+            encoding=None,
+            password_auth=False,
+            kbdint_auth=False,
+            gss_host=None,
+            agent_forwarding=False,
+            x11_forwarding=False,
+            allow_scp=False,
+            login_timeout=30,
+            keepalive_interval=0,
+        )
+        self.port = self._acceptor.get_port()
+
+    async def stop(self) -> None:
+        """Close everything and end the processes it started."""
+        if self._acceptor is not None:
+            self._acceptor.close()
+            await self._acceptor.wait_closed()
+            self._acceptor = None
+        self.drop()
+        for child in list(self._children):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+
+    def drop(self) -> None:
+        """Cut all connections, as a network does. Containers go on."""
+        for link in list(self._links):
+            link.abort()
+
+    def opened(self, link: asyncssh.SSHServerConnection) -> None:
+        """A connection is there."""
+        self._links.add(link)
+
+    def closed(self, link: asyncssh.SSHServerConnection) -> None:
+        """A connection is gone."""
+        self._links.discard(link)
+
+    async def talk_docker(self, reader: Reader, writer: Writer) -> None:
+        """The engine's side of one channel."""
+        await http.serve(reader, writer, self._answer)
+
+    async def _answer(self, request: Request) -> http.Answer:
+        return await routes.answer(self.machine.engine, request)
+
+    async def talk_port(self, port: int, reader: Reader, writer: Writer) -> None:
+        """A played server's side of one channel: GETs."""
+
+        async def answer(request: Request) -> http.Answer:
+            endpoint = self.machine.ports.get(port)
+            if endpoint is None or request.method not in ("GET", "HEAD"):
+                return Reply(404, body=b"", headers=[])
+            status, kind, body = endpoint.answer(request.path)
+            return Reply(status, body=body, headers=[("Content-Type", kind)])
+
+        await http.serve(reader, writer, answer)
+
+    # ---------------------------------------------------------------- commands
+
+    async def _run(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
+        """One exec: the command by /bin/sh as a real process in the host's root folder, with a clean environment."""
+        command = process.command or "/bin/sh"
+        if command.split()[-3:] == ["docker", "system", "dial-stdio"]:
+            await self._dial_stdio(process)
+            return
+        child = await asyncio.create_subprocess_exec(
+            "/bin/sh",
+            "-c",
+            command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self.machine.root,
+            env={
+                "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+                "HOME": str(self.machine.root),
+                "USER": USER,
+                "LOGNAME": USER,
+                "LANG": "C.UTF-8",
+                "INSTINCT_LAB_HOST": self.machine.name,
+            },
+            start_new_session=True,
+        )
+        self._children.add(child)
+        try:
+            await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+            code = await child.wait()
+            await process.stdout.drain()
+            if code < 0:
+                process.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
+            else:
+                process.exit(code)
+        except (OSError, asyncssh.Error) as error:
+            log.debug("%s: session ended: %s", self.machine.name, error)
+        finally:
+            self._children.discard(child)
+
+    async def _dial_stdio(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
+        """`docker system dial-stdio`: the engine on the session's own streams."""
+        if not self.machine.docker_allowed:
+            process.stderr.write(
+                b"permission denied while trying to connect to the Docker daemon socket at "
+                b"unix:///var/run/docker.sock: connect: permission denied\n"
+            )
+            process.exit(1)
+            return
+        await self.talk_docker(process.stdin, process.stdout)
+        process.exit(0)
+
+
+class _Connection(asyncssh.SSHServer):
+    """One client's connection: what it may open."""
+
+    def __init__(self, sshd: Sshd) -> None:
+        self._sshd = sshd
+        self._link: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Remember it."""
+        self._link = conn
+        self._sshd.opened(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        if self._link is not None:
+            self._sshd.closed(self._link)
+
+    def unix_connection_requested(self, dest_path: str) -> Any:
+        """The engine's socket, by its path on the host or below the root folder; nothing else."""
+        path = dest_path.removeprefix(str(self._sshd.machine.root))
+        if path not in SOCKETS:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "open failed")
+        if not self._sshd.machine.docker_allowed:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "open failed")
+        return self._sshd.talk_docker
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
+        """A port on which a played server listens."""
+        if dest_host not in ("127.0.0.1", "localhost", "::1") or dest_port not in self._sshd.machine.ports:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "Connection refused")
+
+        async def talk(reader: Reader, writer: Writer) -> None:
+            await self._sshd.talk_port(dest_port, reader, writer)
+
+        return talk
