@@ -89,11 +89,11 @@ async def replay(
             for envelope in page:
                 first_ns = envelope.at_ns if first_ns is None else first_ns
                 latest_ns = max(latest_ns, envelope.at_ns)
-                wait_s = begin_s + (latest_ns - first_ns) / 1e9 / speed - clock()
-                if wait_s > 0:
-                    if due:
-                        yield due
-                        due = []
+                at_s = begin_s + (latest_ns - first_ns) / 1e9 / speed
+                if due and at_s > clock():
+                    yield due
+                    due = []
+                if (wait_s := at_s - clock()) > 0:  # asked again: whoever took what was due took time for it
                     await sleep(wait_s)
                 due.append(envelope)
     if due:
