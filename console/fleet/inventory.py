@@ -1,6 +1,5 @@
 """The fleet file: where it is, what it says, and which hosts a person means."""
 
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,11 @@ from typing import Any
 import msgspec
 import platformdirs
 
+from console.catalog.strict import Source
 from console.fleet.host import Fleet, FleetError, Host, SshOptions, Suppression
 from console.fleet.ranges import RangeError, expand
 from console.fleet.selection import select
-from console.fleet.tables import FleetTable, HostTable, LabTable, Problems, to_host
+from console.fleet.tables import FleetTable, HostTable, LabTable, texts, to_host
 
 __all__ = ["Fleet", "FleetError", "Host", "SshOptions", "Suppression", "find_fleet_file", "load", "parse", "select"]
 
@@ -23,9 +23,7 @@ def find_fleet_file(explicit: Path | None = None) -> Path:
         return path
     if explicit is not None:
         raise FleetError(f"{path}: no such fleet file")
-    raise FleetError(
-        f"no fleet file at {path}; write one, import one with `instinct hosts import`, or name one with --fleet FILE"
-    )
+    raise FleetError(f"no fleet file at {path}; write one, or name one with --fleet FILE")
 
 
 def load(path: Path) -> Fleet:
@@ -39,28 +37,26 @@ def load(path: Path) -> Fleet:
 
 def parse(text: str, path: Path) -> Fleet:
     """A fleet from the text of its file; `path` names it in messages and anchors relative paths."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FleetError(f"{path}: {error}") from None
-    problems = Problems(str(path))
-    top = problems.convert(raw, FleetTable, "")
+    source = Source(str(path), text)
+    top = None if source.problems else source.record(source.data, FleetTable)
     if top is None:
-        raise FleetError(problems.text())
-    lab = problems.convert(top.lab, LabTable, "lab") if top.lab is not None else None
-    ssh = problems.convert(top.ssh, SshOptions, "ssh") or SshOptions()
-    defaults = problems.convert(top.defaults, HostTable, "defaults") or HostTable()
+        raise _broken(source)
+    lab = source.record(top.lab, LabTable, ("lab",)) if top.lab is not None else None
+    ssh = source.record(top.ssh, SshOptions, ("ssh",)) or SshOptions()
+    defaults = source.record(top.defaults, HostTable, ("defaults",)) or HostTable()
     near = _beside(path)
     identity = near(lab.identity) if lab is not None and lab.identity else None
-    hosts = _hosts(top.hosts, defaults, identity, near, problems)
-    if problems:
-        raise FleetError(problems.text())
+    hosts = _hosts(top.hosts, defaults, identity, near, source)
+    catalogs = texts(source, lab.profiles, ("lab", "profiles")) if lab is not None else ()
+    known_hosts = texts(source, lab.known_hosts, ("lab", "known_hosts")) if lab is not None else ()
+    if source.problems:
+        raise _broken(source)
     return Fleet(
         path=path,
         hosts=hosts,
         simulated=lab is not None and lab.simulated,
-        catalogs=tuple(near(item) for item in lab.folders) if lab is not None else (),
-        known_hosts=tuple(near(item) for item in lab.key_files) if lab is not None else (),
+        catalogs=tuple(near(item) for item in catalogs),
+        known_hosts=tuple(near(item) for item in known_hosts),
         ssh_config=near(ssh.config) if ssh.config else None,
         ssh=ssh,
         isolated=lab is not None,
@@ -72,25 +68,31 @@ def _hosts(
     defaults: HostTable,
     identity: Path | None,
     near: Callable[[str], Path],
-    problems: Problems,
+    source: Source,
 ) -> tuple[Host, ...]:
     hosts: dict[str, Host] = {}
     origin: dict[str, str] = {}
     for pattern, raw in tables.items():
-        where = f'hosts."{pattern}"' if not pattern.isidentifier() else f"hosts.{pattern}"
-        table = problems.convert(raw, HostTable, where)
+        path = ("hosts", pattern)
+        table = source.record(raw, HostTable, path)
         try:
             names = expand(pattern)
         except RangeError as error:
-            problems.add(where, str(error))
+            source.problem(path, str(error))
             continue
         for name in names:
-            if name in hosts:
-                problems.add(where, f"{name} is already in [{origin[name]}]; a host stands in one table")
-            elif table is not None and (host := to_host(name, table, defaults, near, where, problems)) is not None:
+            if name in origin:
+                source.problem(path, f"{name} is already in [hosts.{origin[name]}]; a host stands in one table")
+                continue
+            origin[name] = pattern
+            host = to_host(name, table, defaults, near, path, source) if table is not None else None
+            if host is not None:
                 hosts[name] = host if host.identity else msgspec.structs.replace(host, identity=identity)
-                origin[name] = where
     return tuple(hosts.values())
+
+
+def _broken(source: Source) -> FleetError:
+    return FleetError("\n".join(str(problem) for problem in source.problems))
 
 
 def _beside(path: Path) -> Callable[[str], Path]:

@@ -1,9 +1,9 @@
 """Which hosts a person means: names, `@group`, globs, ranges, comma lists, `!` to leave some out."""
 
-import difflib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from console.catalog.errors import suggestion
 from console.fleet.host import Fleet, FleetError, Host
 from console.fleet.ranges import RangeError, expand, is_range
 
@@ -57,7 +57,7 @@ def _matching(fleet: Fleet, term: str) -> Sequence[Host]:
     for pattern in patterns:
         hosts = [host for host in fleet.hosts if fnmatchcase(host.name, pattern)]
         if not hosts:
-            raise FleetError(f"no host {pattern!r} in {fleet.path}{_nearest(pattern, names)}")
+            raise FleetError(f"no host {pattern!r} in {fleet.path}{suggestion(pattern, names)}")
         found.extend(hosts)
     return found
 
@@ -66,12 +66,5 @@ def _group(fleet: Fleet, pattern: str) -> Sequence[Host]:
     hosts = [host for host in fleet.hosts if any(fnmatchcase(group, pattern) for group in host.groups)]
     if not hosts:
         groups = sorted({group for host in fleet.hosts for group in host.groups})
-        raise FleetError(f"no group {pattern!r} in {fleet.path}{_nearest(pattern, groups)}")
+        raise FleetError(f"no group {pattern!r} in {fleet.path}{suggestion(pattern, groups)}")
     return hosts
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    if close:
-        return f"; nearest: {', '.join(close)}"
-    return f"; there are {', '.join(known[:5])}{', …' if len(known) > 5 else ''}" if known else ""

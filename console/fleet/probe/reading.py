@@ -39,7 +39,7 @@ class Table:
     def raw(self, path: str) -> str | None:
         """Clean text of a file, or None."""
         value = self.values.get(path)
-        return clean_line(value) if value is not None else None
+        return clean_line(value, 4096) if value is not None else None
 
     def read(self, path: str, convert: Callable[[str], T]) -> Known[T] | Unknown:
         """A file's value; unknown with why when it is missing or is not of its form (`convert` raises ValueError)."""

@@ -1,6 +1,6 @@
 """Places on a host: free space and kind of file system, and the models of a Hugging Face cache.
 
-Each place is looked at in a child of its own under `timeout`, so that a network file system that hangs costs one answer.
+Each place is looked at in a child of its own under `timeout`: a network file system that hangs costs one answer.
 """
 
 import re
@@ -131,8 +131,8 @@ def _model(model: str, data: bytes) -> CachedModel:
         return _absent(model, "the whole model")
     revision = table.raw("revision")
     if revision is None or "snapshot" not in table.names:
-        missing = "refs/main" if revision is None else f"snapshots/{revision}"
-        return CachedModel(model=model, revision=revision, present_bytes=0, missing=(missing,), incomplete=incomplete)
+        gone = "refs/main" if revision is None else f"snapshots/{revision}"
+        return CachedModel(model=model, revision=revision, present_bytes=0, missing=(gone,), incomplete=incomplete)
     files: dict[str, int] = {}
     for line in listing.split(b"\n"):
         match = re.fullmatch(rb"\*(\d{1,18}) \./([^\n]+)", line)
