@@ -20,6 +20,7 @@ from console.store.tail import Tail
 
 SCHEMA_VERSION = "1"
 
+_PAGE = 50_000
 _TIME = pl.Datetime("us", "UTC")
 
 SAMPLES = pl.Schema(
@@ -89,7 +90,7 @@ def seal(folder: StateFolder, attempt: str, readings: Mapping[str, Sequence[Read
 
 def _samples(tail: Tail, attempt: str) -> Sequence[Envelope]:
     found: list[Envelope] = []
-    while page := tail.of_attempt(attempt, Sample, found[-1].seq or 0 if found else 0):
+    while page := tail.of_attempt(attempt, Sample, found[-1].seq or 0 if found else 0, _PAGE):
         found.extend(page)
     return found
 

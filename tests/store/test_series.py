@@ -4,9 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import polars as pl
+import pytest
 
 from console.model.attempt import Reading, Sample
 from console.model.events import Envelope, Noticed
+from console.store import series
 from console.store.journal import Journal
 from console.store.paths import StateFolder
 from console.store.series import READINGS, SAMPLES, seal
@@ -84,8 +86,11 @@ def test_readings_are_sealed_by_host_and_gpu(folder: StateFolder) -> None:
     ]
 
 
-def test_more_samples_than_one_page_are_all_sealed(folder: StateFolder, journal: Journal) -> None:
-    journal.append_now([rate(number) for number in range(100_050)])
+def test_more_samples_than_one_page_are_all_sealed(
+    folder: StateFolder, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series, "_PAGE", 10)
+    journal.append_now([rate(number) for number in range(95)])
     sealed = seal(folder, "a1")
     assert sealed.samples is not None
-    assert pl.read_parquet(sealed.samples)["rate"].to_list() == [100.0 + number for number in range(100_050)]
+    assert pl.read_parquet(sealed.samples)["rate"].to_list() == [100.0 + number for number in range(95)]
