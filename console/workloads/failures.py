@@ -80,7 +80,7 @@ class FailureScan:
 
     def _is_noise(self, line: Line, message: str) -> bool:
         """Source lines of a traceback, RCCL's INFO, and exceptions Python ignored while shutting down."""
-        if message.startswith("    ") or "NCCL INFO" in message:
+        if message.startswith(("    ", '  File "')) or "NCCL INFO" in message:
             return True
         if "Exception ignored in" in message:
             self._ignored.add(line.stream)

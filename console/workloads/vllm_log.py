@@ -30,6 +30,7 @@ _MARKERS: tuple[tuple[str, Phase], ...] = (
     (" LLM engine (v", Phase.STARTING),
     ("vLLM API server version", Phase.STARTING),
     ("Time spent downloading weights", Phase.LOADING),
+    (".safetensors: ", Phase.LOADING),
     ("Starting to load model", Phase.LOADING),
     ("Using model weights format", Phase.LOADING),
     ("Loading weights took", Phase.LOADING),
@@ -132,9 +133,9 @@ class VllmLog:
             rate=rate,
             running=int(match[3]),
             waiting=int(waiting[1]) if waiting else None,
-            kv_cache_used=float(usage[1]) / 100 if usage else None,
+            kv_cache_used=round(float(usage[1]) / 100, 6) if usage else None,
             prompt_tokens_per_s=float(match[1]),
-            extra={"prefix_cache_hits": float(hits[1]) / 100} if hits else {},
+            extra={"prefix_cache_hits": round(float(hits[1]) / 100, 6)} if hits else {},
         )
 
     def _version(self, text: str) -> None:
@@ -177,8 +178,6 @@ class VllmLog:
         for label, counts, phase in _BARS:
             if label in bar.label:
                 return counts, phase
-        if bar.label.endswith(".safetensors"):
-            return None, Phase.LOADING
         if bar.label == "" and self._unlabelled is not None:
             return self._unlabelled, Phase.MEASURING
         return None, None
