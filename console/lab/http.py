@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -176,6 +177,10 @@ def _send(connection: h11.Connection, writer: Writer, event: h11.Event) -> None:
         writer.write(data)
 
 
+def _reason(status: int) -> bytes:
+    return HTTPStatus(status).phrase.encode()
+
+
 def _reply(connection: h11.Connection, reply: Reply, writer: Writer) -> None:
     headers = [*BASE_HEADERS, *reply.headers]
     body = reply.body
@@ -184,7 +189,7 @@ def _reply(connection: h11.Connection, reply: Reply, writer: Writer) -> None:
         headers.append(("Content-Type", "application/json"))
     if reply.status not in (204, 304):
         headers.append(("Content-Length", str(len(body or b""))))
-    _send(connection, writer, h11.Response(status_code=reply.status, headers=headers))
+    _send(connection, writer, h11.Response(status_code=reply.status, reason=_reason(reply.status), headers=headers))
     if body:
         _send(connection, writer, h11.Data(data=body))
     _send(connection, writer, h11.EndOfMessage())
@@ -195,7 +200,7 @@ async def _stream(connection: h11.Connection, stream: Stream, reader: Reader, wr
     headers = [*BASE_HEADERS, ("Transfer-Encoding", "chunked")]
     if stream.content_type:
         headers.append(("Content-Type", stream.content_type))
-    _send(connection, writer, h11.Response(status_code=stream.status, headers=headers))
+    _send(connection, writer, h11.Response(status_code=stream.status, reason=_reason(stream.status), headers=headers))
     watch = asyncio.ensure_future(reader.read(READ))
     step: asyncio.Future[bytes] | None = None
     try:

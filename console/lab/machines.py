@@ -42,9 +42,9 @@ class Machine:
         self._turns[text] = self._turns.get(text, -1) + 1
         return self._turns[text]
 
-    def build(self, template: Path) -> None:
+    def build(self, template: roots.Template) -> None:
         """Make the root folder from its kind's template and give it the faults it starts with."""
-        roots.spread(template, self.root)
+        template.spread(self.root)
         roots.write_own(self.kind, self.name, self.root)
         self._write_commands()
         if not self.faults.has("no-image", self.name):
@@ -147,9 +147,18 @@ def commands(machine: Machine, free: int) -> dict[str, str]:
     groups = f"1000(lab),{roots.VIDEO_GID}(video),{roots.RENDER_GID}(render),998(docker)"
     if machine.faults.has("no-docker-permission", machine.name):
         groups = groups.removesuffix(",998(docker)")
-    total = 7 << 40
-    df = "Filesystem 1-blocks Used Available Capacity Mounted on\n"
+    nodes = ["/dev/kfd", *(f"/dev/dri/renderD{128 + gpu}" for gpu in range(machine.kind.gpus))]
     return {
         "host.id": f"uid=1000(lab) gid=1000(lab) groups={groups}\n",
-        "df": f"{df}/dev/nvme1n1 {total} {total - free} {free} 15% /data\n",
-    }
+        "dev.stat": "".join(f"{roots.RENDER_GID} {node}\n" for node in nodes),
+        "df": _DF_HEAD + _df_line("/dev/mapper/lab", 2 << 40, min(free, 1 << 40), "/")
+        + _df_line("/dev/nvme1n1", 7 << 40, free, "/data"),
+    }  # fmt: skip
+
+
+_DF_HEAD = "Filesystem     1024-blocks       Used  Available Capacity Mounted on\n"
+
+
+def _df_line(source: str, total: int, free: int, mount: str) -> str:
+    used = total - free
+    return f"{source} {total // 1024} {used // 1024} {free // 1024} {100 * used // total}% {mount}\n"

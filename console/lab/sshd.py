@@ -125,10 +125,10 @@ class Sshd:
             start_new_session=True,
         )
         self._children.add(child)
+        feed = asyncio.create_task(_feed(process, child))
         try:
-            await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+            await asyncio.gather(_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr))
             code = await child.wait()
-            await process.stdout.drain()
             if code < 0:
                 process.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
             else:
@@ -136,6 +136,7 @@ class Sshd:
         except (OSError, asyncssh.Error) as error:
             log.debug("%s: session ended: %s", self.machine.name, error)
         finally:
+            feed.cancel()
             self._children.discard(child)
 
     async def _dial_stdio(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
@@ -149,6 +150,25 @@ class Sshd:
             return
         await self.talk_docker(process.stdin, process.stdout)
         process.exit(0)
+
+
+async def _pump(source: asyncio.StreamReader | None, to: "asyncssh.SSHWriter[bytes]") -> None:
+    """Everything a process prints to its channel; on a broken channel it is read on and dropped."""
+    while source is not None and (data := await source.read(65536)):
+        with contextlib.suppress(OSError, asyncssh.Error):
+            to.write(data)
+            await to.drain()
+
+
+async def _feed(process: "asyncssh.SSHServerProcess[bytes]", child: asyncio.subprocess.Process) -> None:
+    """The channel's input to the process, and its end."""
+    if child.stdin is None:
+        return
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while data := await process.stdin.read(65536):
+            child.stdin.write(data)
+            await child.stdin.drain()
+    child.stdin.close()
 
 
 class _Connection(asyncssh.SSHServer):

@@ -115,13 +115,14 @@ class Lab:
 
     def _build(self) -> None:
         with tempfile.TemporaryDirectory(prefix=".template-", dir=self.folder) as scratch:
-            templates: dict[str, Path] = {}
+            (self.folder / "hosts").mkdir()
+            templates: dict[str, roots.Template] = {}
             for name, kind in self._lineup:
                 if kind.server not in templates:
-                    templates[kind.server] = Path(scratch) / kind.server
-                    roots.write_template(kind, templates[kind.server])
+                    place = Path(scratch) / kind.server
+                    roots.write_template(kind, place)
+                    templates[kind.server] = roots.Template(place)
                 machine = self._machine(name, kind)
-                machine.root.mkdir(parents=True)
                 machine.build(templates[kind.server])
                 self.machines[name] = machine
 
