@@ -1,1 +1,1 @@
-"""results"""
+"""Result tables: polars frames with one documented schema, views of them, and one writer per export format."""

@@ -1,0 +1,189 @@
+"""A matrix of a summary frame as its source prints it, with what was measured beside it, and what is not covered."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from console.judge.statistics import RowRatio, TableSummary, summarise
+from console.judge.verdict import COMPARED
+from console.model.cell import Column, Matrix
+from console.results.rows import Row
+
+PLAIN_COLUMNS = (
+    Column(heading="Cell", key="cell"),
+    Column(heading="Precision", key="precision"),
+    Column(heading="Reference", key="printed"),
+)
+"""For a matrix that the catalog does not have any more."""
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One matrix of a summary frame as its source prints it, and what was measured beside it.
+
+    `headings` and `rows` are text; `errata` belongs to the rows, one tuple of texts each. `numeric` says which
+    columns are numbers, for alignment.
+    """
+
+    matrix: str
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    errata: tuple[tuple[str, ...], ...]
+    numeric: tuple[bool, ...]
+    printed: int | None
+    simulated: bool
+    summary: TableSummary
+    coverage: "Coverage"
+
+    def frame(self) -> pl.DataFrame:
+        """The table as a frame of text; a heading that comes twice is numbered."""
+        names: list[str] = []
+        for heading in self.headings:
+            names.append(heading if heading not in names else f"{heading} {names.count(heading) + 1}")
+        return pl.DataFrame(list(self.rows), schema=dict.fromkeys(names, pl.String()), orient="row")
+
+
+class Coverage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a table's figures do not cover. Tuples hold cell ids, in the order of the matrix.
+
+    `not_in_run`: references without a cell in the run. `without_reference`: cells that nothing could be compared
+    with. `not_in_matrix`: cells of the run that the matrix does not have: changed by `--set`, or gone from the catalog.
+    """
+
+    matrix: str
+    rows: int
+    run: int
+    not_in_run: tuple[str, ...]
+    without_reference: tuple[str, ...]
+    not_in_matrix: tuple[str, ...]
+
+    def sentences(self) -> tuple[str, ...]:
+        """What is missing, in words; always at least how much was run."""
+        found = [f"{self.run} of {self.rows} rows of {self.matrix} were run"]
+        if self.not_in_run:
+            found.append(f"references without a result: {', '.join(self.not_in_run)}")
+        if self.without_reference:
+            found.append(f"results without a reference: {', '.join(self.without_reference)}")
+        if self.not_in_matrix:
+            found.append(f"not rows of {self.matrix}: {', '.join(self.not_in_matrix)}")
+        return tuple(found)
+
+
+def pages(summary: pl.DataFrame, matrices: Mapping[str, Matrix]) -> tuple[Page, ...]:
+    """One page per matrix, in the order the matrices first appear."""
+    names = dict.fromkeys(summary["matrix"].to_list())
+    return tuple(page(summary.filter(pl.col("matrix") == name), name, matrices.get(name)) for name in names)
+
+
+def page(summary: pl.DataFrame, name: str, matrix: Matrix | None) -> Page:
+    """The rows of one matrix in the order of its source, then by host; columns as published, then ours."""
+    order = {cell.id: position for position, cell in enumerate(matrix.cells)} if matrix is not None else {}
+    rows = sorted(
+        summary.iter_rows(named=True), key=lambda row: (order.get(row["cell"], len(order)), row["run"], row["hosts"])
+    )
+    columns = matrix.columns if matrix is not None else PLAIN_COLUMNS
+    sets = {row["reference_set"] for row in rows if row["reference_set"] is not None}
+    several_hosts = len({tuple(row["hosts"]) for row in rows}) > 1
+    several_runs = len({row["run"] for row in rows}) > 1
+    headings = [column.heading for column in columns]
+    headings += [] if sets <= {"published"} else ["Reference"]
+    headings += [*(["Run"] if several_runs else []), *(["Hosts"] if several_hosts else [])]
+    headings += ["Measured", "Ratio", "Verdict", "Validity"]
+    texts = []
+    for row in rows:
+        cells = [_published(row, column.key) for column in columns]
+        cells += [] if sets <= {"published"} else [row["reference_set"] or "-"]
+        cells += [*([row["run"]] if several_runs else []), *([", ".join(row["hosts"])] if several_hosts else [])]
+        texts.append((*cells, _measured(row), _ratio(row), _verdict(row), ", ".join(row["validity"]) or "-"))
+    printed = next((index for index, column in enumerate(columns) if column.key == "printed"), None)
+    return Page(
+        matrix=name,
+        title=matrix.title if matrix is not None else name,
+        headings=tuple(headings),
+        rows=tuple(texts),
+        errata=tuple(tuple(row["errata"]) for row in rows),
+        numeric=tuple(_is_number([row[index] for row in texts]) for index in range(len(headings))),
+        printed=printed,
+        simulated=any(row["simulated"] for row in rows),
+        summary=table_summary(rows, len(matrix.cells) if matrix is not None else 0),
+        coverage=coverage(rows, name, matrix),
+    )
+
+
+def table_summary(rows: Sequence[Row], table_rows: int) -> TableSummary:
+    """Geometric mean, worst row and spread over the rows whose ratio counts. A cell on two hosts is two rows."""
+    ratios = []
+    for row in rows:
+        name = f"{row['cell']} on {', '.join(row['hosts'])}" if row["hosts"] else row["cell"]
+        counts = row["verdict"] in {verdict.value for verdict in COMPARED}
+        ratios.append(RowRatio(name, row["verdict"] or row["state"], row["median_ratio"] if counts else None))
+    return summarise(ratios, table_rows)
+
+
+def coverage(rows: Sequence[Row], name: str, matrix: Matrix | None) -> Coverage:
+    """What of a matrix is not covered by these rows, and which of them nothing could be compared with."""
+    cells = tuple(cell.id for cell in matrix.cells) if matrix is not None else ()
+    run = tuple(dict.fromkeys(row["cell"] for row in rows))
+    referenced = {cell.id for cell in matrix.cells if cell.references} if matrix is not None else set()
+    lacking = dict.fromkeys(row["cell"] for row in rows if row["verdict"] in ("no reference", "incomparable"))
+    return Coverage(
+        matrix=name,
+        rows=len(cells),
+        run=len([cell for cell in run if cell in cells]),
+        not_in_run=tuple(cell for cell in cells if cell not in run and cell in referenced),
+        without_reference=tuple(lacking),
+        not_in_matrix=tuple(cell for cell in run if cell not in cells),
+    )
+
+
+def _published(row: Row, key: str) -> str:
+    """What the published table prints in a column: `-` for nothing, On and Off for switches."""
+    if key == "printed":
+        return row["reference_printed"] or "-"
+    if key == "title":
+        return str(row["title_printed"])
+    value: Any = row[key] if key in row else json.loads(row["parameters"]).get(key)
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "On" if value else "Off"
+    return "None" if value == "none" else str(value)
+
+
+def _measured(row: Row) -> str:
+    if row["median"] is None:
+        return "-"
+    text = figure(row["median"], row["reference_printed"])
+    return f"{text} (simulated)" if row["simulated"] else text
+
+
+def _ratio(row: Row) -> str:
+    return "-" if row["median_ratio"] is None else f"{row['median_ratio']:.3f}"
+
+
+def _verdict(row: Row) -> str:
+    """The verdict; with the band of an unconfirmed figure and the class of a failure."""
+    verdict: str | None = row["verdict"]
+    if verdict is None:
+        return str(row["state"])
+    if verdict == "unconfirmed" and row["band"]:
+        return f"{verdict} ({row['band']})"
+    if verdict in ("failed", "not run") and row["failure"]:
+        return f"{verdict} ({row['failure']})"
+    return verdict
+
+
+def figure(value: float, printed: str | None) -> str:
+    """A figure with as many decimals as its reference is printed with, four significant digits without one."""
+    if printed is not None and math.isfinite(value):
+        return f"{value:.{len(printed.partition('.')[2])}f}"
+    return f"{value:.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _is_number(texts: Sequence[str]) -> bool:
+    values = [text.removesuffix(" (simulated)") for text in texts if text != "-"]
+    return bool(values) and all(value.replace(".", "", 1).isdigit() for value in values)
