@@ -149,7 +149,7 @@ def vram_bytes_per_gpu(params: EngineParams, model: ModelCard) -> int | None:
 def flag_deviations(cell: AnyCell, traits: VllmTraits, *, kv_cache: bool = True) -> Iterator[str]:
     """Flags of the row that this image is not given, one sentence each."""
     params: EngineParams = cell.params
-    unknown = "because this image's vLLM does not know it"
+    unknown = "because the recipe of this image has no such flag"
     if params.enable_chunked_prefill is False and traits.chunked_prefill_off != ("--enable-chunked-prefill", "False"):
         running = " ".join(traits.chunked_prefill_off) or "without it"
         because = "this image refuses a value for that flag"
@@ -178,8 +178,8 @@ def entry_deviations(cell: AnyCell, traits: VllmTraits, kind: str) -> Iterator[s
         return
     if traits.entry == "bench":
         yield (
-            f"published benchmark_{kind}.py, running vllm bench {kind}, because this image's script only says that it "
-            "has moved"
+            f"published benchmark_{kind}.py, running vllm bench {kind}, because the recipe of this image does; the "
+            "scripts moved there"
         )
     else:
         yield (

@@ -43,9 +43,10 @@ def test_the_published_throughput_row_on_the_published_image(
     assert " ".join(command.argv) == (
         "python3 /app/vllm/benchmarks/benchmark_throughput.py --distributed-executor-backend mp --quantization fp8 "
         "--kv-cache-dtype fp8 --dtype float16 --gpu-memory-utilization 0.9 --trust-remote-code "
-        "--num-scheduler-steps 10 --model amd/Llama-3.1-70B-Instruct-FP8-KV --max-model-len 8192 --max-num-batched-tokens 131072 "
-        "--max-seq-len-to-capture 131072 --tensor-parallel-size 8 --input-len 128 --output-len 2048 --num-prompts 3200 "
-        "--max-num-seqs 3200 --output-json /tmp/instinct-result.json"
+        "--num-scheduler-steps 10 --model amd/Llama-3.1-70B-Instruct-FP8-KV --max-model-len 8192 "
+        "--max-num-batched-tokens 131072 --max-seq-len-to-capture 131072 --tensor-parallel-size 8 "
+        "--input-len 128 --output-len 2048 --num-prompts 3200 --max-num-seqs 3200 "
+        "--output-json /tmp/instinct-result.json"
     )
     assert command.env == {
         "HF_HUB_OFFLINE": "1",
