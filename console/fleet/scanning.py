@@ -5,7 +5,7 @@ import asyncio
 import asyncssh
 
 from console.fleet.dialling import Dialler, Greeter
-from console.fleet.faults import signing_in
+from console.fleet.faults import HandshakeCut, signing_in
 from console.fleet.hostkeys import HostKey, KnownHosts, pattern_of
 from console.fleet.link import ConfigError
 from console.fleet.sshconfig import Settings
@@ -20,8 +20,12 @@ async def scan(
     """The keys a server shows, one per kind. Nothing is trusted by it, and no user name is sent."""
     found: list[HostKey] = []
     nothing = KnownHosts(())
+    cut: HandshakeCut | None = None
     for kind in KINDS:
-        key = await _key(dialler, settings, via, via_name, kind, nothing)
+        try:
+            key = await _key(dialler, settings, via, via_name, kind, nothing)
+        except HandshakeCut as error:  # some servers drop the connection where they have no key of that kind
+            cut, key = error, None
         if key is not None:
             pattern = pattern_of(settings.key_name, settings.port)
             text = key.export_public_key("openssh").decode("ascii").split()
@@ -34,6 +38,8 @@ async def scan(
                     line=f"{pattern} {text[0]} {text[1]}",
                 )
             )
+    if not found and cut is not None:
+        raise cut
     if not found:
         raise ConfigError(
             settings.target.name, "it shows no host key of a kind we know", f"we ask for {', '.join(KINDS)}"

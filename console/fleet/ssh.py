@@ -41,7 +41,7 @@ class SshLink:
         self._host, self.connection, self._user = host, connection, user
         self._slots = Slots(SESSIONS)
         self._lost_because: LinkError | None = None
-        self._closing = False
+        self._closing = self._had_session = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_lost: Callable[[LinkError], None] | None = None
 
@@ -135,6 +135,7 @@ class SshLink:
 
     async def _session(self, command: str) -> asyncssh.SSHClientProcess[bytes]:
         """A session running a command; waits for a free one when the server allows fewer than we thought."""
+        patience = 40
         while True:
             if self.closed:
                 raise self.lost()
@@ -144,13 +145,18 @@ class SshLink:
                 process = await self.connection.create_process(
                     command, encoding=None, stdin=asyncssh.PIPE, stdout=asyncssh.PIPE, stderr=asyncssh.PIPE
                 )
-                granted = True
+                granted = self._had_session = True
                 return process
             except asyncssh.ChannelOpenError as error:
                 if self.closed:
                     raise self.lost(error) from error
                 granted = True
-                if not await self._slots.refused():
+                if await self._slots.refused():
+                    continue
+                if self._had_session and patience > 0:  # the server may still be closing the session that just ended
+                    patience -= 1
+                    await asyncio.sleep(0.05)
+                else:
                     raise ChannelRefused(
                         self._host.name,
                         f"the server opens no session: {error}",
