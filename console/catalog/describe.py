@@ -50,7 +50,7 @@ def describe_cell(cell: AnyCell) -> dict[str, Any]:
         "image_name": cell.image,
         "nodes": cell.nodes,
         "gpus_per_node": cell.gpus_per_node,
-        "parameters": msgspec.to_builtins(cell.params),
+        "parameters": _plain(cell.params),
         "recipe": cell.recipe,
         "recipe_source": cell.recipe_source,
         "deviations": list(cell.deviations),
@@ -72,5 +72,10 @@ def describe_reference(reference: Reference) -> dict[str, Any]:
         "dated": reference.dated,
         "platform": reference.platform,
         "errata": list(reference.errata),
-        "conditions": msgspec.to_builtins(reference.under),
+        "conditions": _plain(reference.under),
     }
+
+
+def _plain(record: msgspec.Struct) -> Any:
+    """A record as JSON has it: lists, no tuples."""
+    return msgspec.json.decode(msgspec.json.encode(record))

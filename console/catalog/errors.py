@@ -1,7 +1,7 @@
 """What can be wrong with the catalog or with a question asked of it."""
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 import msgspec
 
@@ -62,12 +62,18 @@ class EmptySelection(CatalogError):
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Known names that look like `name`, best first; case, and a part left out, do not matter."""
-    names = list(dict.fromkeys(known))
-    by_case = {candidate.casefold(): candidate for candidate in reversed(names)}
-    folded = name.casefold()
-    close = get_close_matches(folded, by_case, n=count, cutoff=0.6)
-    within = [candidate for candidate in by_case if len(folded) > 2 and folded in candidate and candidate not in close]
-    return [by_case[candidate] for candidate in (close + sorted(within, key=len))[:count]]
+    scores = {candidate: _likeness(name.casefold(), candidate.casefold()) for candidate in dict.fromkeys(known)}
+    best = max(scores.values(), default=0.0)
+    close = [candidate for candidate, score in scores.items() if score >= max(0.6, best - 0.15)]
+    return sorted(close, key=lambda candidate: -scores[candidate])[:count]
+
+
+def _likeness(wanted: str, candidate: str) -> float:
+    """From 0 to 1; a name that holds all of the wanted one counts as close, the more so the less it adds."""
+    ratio = SequenceMatcher(None, wanted, candidate).ratio()
+    if len(wanted) > 2 and wanted in candidate:
+        return max(ratio, 0.85 + 0.1 * len(wanted) / len(candidate))
+    return ratio
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ _TOKEN = re.compile(
     | (?P<word>[A-Za-z0-9_.+/:*?-]+)
     | (?P<other>\S)
     )""",
-    re.VERBOSE,
+    re.VERBOSE | re.DOTALL,
 )
 _KEYWORDS = ("and", "or", "not", "in")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -107,7 +107,7 @@ def _tokens(expression: str) -> list[_Token]:
         if kind == "operator" and text == "=":
             raise SelectionError(expression, column, "one `=` compares nothing; write `==`")
         if kind == "text":
-            tokens.append(_Token("text", re.sub(r"\\(.)", r"\1", text[1:-1]), column))
+            tokens.append(_Token("text", re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL), column))
         elif kind == "word" and text.lower() in _KEYWORDS:
             tokens.append(_Token("keyword", text.lower(), column))
         elif kind in ("operator", "mark", "word"):

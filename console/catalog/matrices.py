@@ -92,6 +92,8 @@ def _check_keys(source: Source, file: MatrixFile, rows: list[Row]) -> None:
         by_group.setdefault(row.group_path, {}).update(names)
         if row.workload is not None:
             source.unknown_keys(row.row, (*names, *heads), row.path)
+    if any(row.workload is None for row in rows):
+        return  # which keys belong to an unknown workload cannot be said
     for path, names in by_group.items():
         group = file.group[int(path[1])]
         source.unknown_keys(group, (*names, *(name for name in heads if name not in ("id", "printed")), "rows"), path)

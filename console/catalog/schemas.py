@@ -23,7 +23,9 @@ def schemas() -> dict[str, dict[str, Any]]:
         "references": ReferenceFile,
     }
     found = {name: {"$schema": DIALECT, **msgspec.json.schema(record)} for name, record in plain.items()}
-    return {**found, "matrix": _matrix()}
+    found["matrix"] = _matrix()
+    plain_json: dict[str, dict[str, Any]] = msgspec.json.decode(msgspec.json.encode(found))
+    return plain_json
 
 
 def _matrix() -> dict[str, Any]:
