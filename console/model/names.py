@@ -3,8 +3,8 @@
 import re
 from typing import NamedTuple
 
-_GPU = re.compile(r"\bMI[ -]?(\d{2,3}[A-Z]{0,2})\b", re.IGNORECASE)
-_CPU = re.compile(r"\b(EPYC|Xeon(?:\s+(?:Platinum|Gold|Silver))?)\b(?:\([A-Z]+\))?\s+(\w+)", re.IGNORECASE)
+_GPU = re.compile(r"(?<![A-Z0-9])MI[ -]?(\d{2,3}[A-Z]?)(?![A-Z0-9])", re.IGNORECASE)
+_EPYC = re.compile(r"\bEPYC\s+(\w+)", re.IGNORECASE)
 _HUB = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/", "registry-1.docker.io/")
 
 
@@ -23,11 +23,8 @@ def gpu_name(text: str) -> str:
 
 def cpu_name(text: str) -> str:
     """`AMD EPYC 9654 96-Core Processor` and `2x EPYC 9654` are both `EPYC 9654`; others only lose their blanks."""
-    found = _CPU.search(text)
-    if not found:
-        return " ".join(text.split())
-    maker = "EPYC" if found[1].upper() == "EPYC" else " ".join(found[1].split())
-    return f"{maker} {found[2].upper()}"
+    found = _EPYC.search(text)
+    return f"EPYC {found[1].upper()}" if found else " ".join(text.split())
 
 
 def image_name(reference: str) -> ImageName:

@@ -73,8 +73,9 @@ def _summed(rows: Sequence[Row]) -> Row:
     with_figure = [row for row in rows if row["value"] is not None]
     ended = [row for row in rows if row["verdict"] is not None]
     speaks = next(iter([row for row in with_figure if row["valid"]] or with_figure or ended or rows))
+    rests_on = [row for row in with_figure if row["valid"] is speaks["valid"]] or rows
     states = Counter(row["state"] for row in rows)
-    failures = [row["failure"] for row in rows if row["failure"]]
+    failed = next((row for row in reversed(rows) if row["failure"]), speaks)
     started = [row["started_at"] for row in rows if row["started_at"] is not None]
     done = [row["ended_at"] for row in rows if row["ended_at"] is not None]
     return {
@@ -85,8 +86,8 @@ def _summed(rows: Sequence[Row]) -> Row:
         "failed": states["failed"],
         "not_run": states["not run"] + states["stopped"],
         "open": sum(row["verdict"] is None for row in rows),
-        "failure": failures[-1] if failures else None,
-        "validity": list(dict.fromkeys(reason for row in rows for reason in row["validity"])),
+        **{name: failed[name] for name in ("failure", "failure_line", "remedy")},
+        "validity": list(dict.fromkeys(reason for row in rests_on for reason in row["validity"])),
         "started_at": min(started, default=None),
         "ended_at": max(done, default=None),
     }

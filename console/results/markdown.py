@@ -54,7 +54,12 @@ def _origin(page: Page, summary: pl.DataFrame) -> list[str]:
 
 
 def _footer(page: Page) -> list[str]:
-    return [summary_sentence(page.summary), *([page.summary.hint] if page.summary.hint else []), *_covered(page)]
+    """What the rows add up to, why some have no figure, and what is not covered.
+
+    The spread of fictional figures says nothing about a set-up.
+    """
+    hint = [page.summary.hint] if page.summary.hint and not page.simulated else []
+    return [summary_sentence(page.summary), *hint, *page.failures, *page.notes, *_covered(page)]
 
 
 def _covered(page: Page) -> tuple[str, ...]:

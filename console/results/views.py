@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,7 +12,10 @@ import polars as pl
 from console.judge.statistics import RowRatio, TableSummary, summarise
 from console.judge.verdict import COMPARED
 from console.model.cell import Column, Matrix
+from console.results.comparison import COMPARISON, compare
 from console.results.rows import Row
+
+__all__ = ["COMPARISON", "Coverage", "Page", "compare", "coverage", "figure", "page", "pages", "table_summary"]
 
 PLAIN_COLUMNS = (
     Column(heading="Cell", key="cell"),
@@ -25,7 +29,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One matrix of a summary frame as its source prints it, and what was measured beside it.
 
     `headings` and `rows` are text; `errata` belongs to the rows, one tuple of texts each. `numeric` says which
-    columns are numbers, for alignment.
+    columns are numbers, for alignment; `printed` which one has the reference. `notes` say what verdicts cannot,
+    `failures` why rows have no figure; what several rows share is said once.
     """
 
     matrix: str
@@ -38,12 +43,15 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     simulated: bool
     summary: TableSummary
     coverage: "Coverage"
+    notes: tuple[str, ...]
+    failures: tuple[str, ...]
 
     def frame(self) -> pl.DataFrame:
-        """The table as a frame of text; a heading that comes twice is numbered."""
-        names: list[str] = []
-        for heading in self.headings:
-            names.append(heading if heading not in names else f"{heading} {names.count(heading) + 1}")
+        """The table as a frame of text; a heading that comes again is numbered."""
+        names = [
+            heading if (before := self.headings[:index].count(heading)) == 0 else f"{heading} ({before + 1})"
+            for index, heading in enumerate(self.headings)
+        ]
         return pl.DataFrame(list(self.rows), schema=dict.fromkeys(names, pl.String()), orient="row")
 
 
@@ -80,47 +88,55 @@ def pages(summary: pl.DataFrame, matrices: Mapping[str, Matrix]) -> tuple[Page, 
 
 
 def page(summary: pl.DataFrame, name: str, matrix: Matrix | None) -> Page:
-    """The rows of one matrix in the order of its source, then by host; columns as published, then ours."""
+    """The rows of one matrix in the order of its source, then by run and host; columns as published, then ours."""
     order = {cell.id: position for position, cell in enumerate(matrix.cells)} if matrix is not None else {}
     rows = sorted(
         summary.iter_rows(named=True), key=lambda row: (order.get(row["cell"], len(order)), row["run"], row["hosts"])
     )
-    columns = matrix.columns if matrix is not None else PLAIN_COLUMNS
-    sets = {row["reference_set"] for row in rows if row["reference_set"] is not None}
-    several_hosts = len({tuple(row["hosts"]) for row in rows}) > 1
-    several_runs = len({row["run"] for row in rows}) > 1
-    headings = [column.heading for column in columns]
-    headings += [] if sets <= {"published"} else ["Reference"]
-    headings += [*(["Run"] if several_runs else []), *(["Hosts"] if several_hosts else [])]
-    headings += ["Measured", "Ratio", "Verdict", "Validity"]
-    texts = []
-    for row in rows:
-        cells = [_published(row, column.key) for column in columns]
-        cells += [] if sets <= {"published"} else [row["reference_set"] or "-"]
-        cells += [*([row["run"]] if several_runs else []), *([", ".join(row["hosts"])] if several_hosts else [])]
-        texts.append((*cells, _measured(row), _ratio(row), _verdict(row), ", ".join(row["validity"]) or "-"))
-    printed = next((index for index, column in enumerate(columns) if column.key == "printed"), None)
+    published = matrix.columns if matrix is not None else PLAIN_COLUMNS
+    columns: list[tuple[str, Callable[[Row], str]]] = [
+        *((column.heading, partial(_published, key=column.key)) for column in published),
+        *_ours(rows),
+    ]
+    texts = [tuple(text(row) for _, text in columns) for row in rows]
     return Page(
         matrix=name,
         title=matrix.title if matrix is not None else name,
-        headings=tuple(headings),
+        headings=tuple(heading for heading, _ in columns),
         rows=tuple(texts),
         errata=tuple(tuple(row["errata"]) for row in rows),
-        numeric=tuple(_is_number([row[index] for row in texts]) for index in range(len(headings))),
-        printed=printed,
+        numeric=tuple(_is_number([row[index] for row in texts]) for index in range(len(columns))),
+        printed=next((index for index, column in enumerate(published) if column.key == "printed"), None),
         simulated=any(row["simulated"] for row in rows),
         summary=table_summary(rows, len(matrix.cells) if matrix is not None else 0),
         coverage=coverage(rows, name, matrix),
+        notes=_said_once([(_name(row), _note(row)) for row in rows]),
+        failures=_said_once([(_name(row), _failure(row)) for row in rows]),
     )
+
+
+def _ours(rows: Sequence[Row]) -> Iterator[tuple[str, Callable[[Row], str]]]:
+    """Our columns beside the published ones; those that tell rows apart only where there is something to tell."""
+    if not {row["reference_set"] for row in rows} <= {"published", None}:
+        yield "Reference set", lambda row: row["reference_set"] or "-"
+    if len({row["run"] for row in rows}) > 1:
+        yield "Run", lambda row: str(row["run"])
+    if len({tuple(row["hosts"]) for row in rows}) > 1:
+        yield "Hosts", lambda row: ", ".join(row["hosts"])
+    if any((row["repeats"] or 0) > 1 for row in rows):
+        yield "Repeats", lambda row: str(row["repeats"] or "-")
+    yield "Measured", _measured
+    yield "Ratio", _ratio
+    yield "Verdict", _verdict
+    yield "Validity", lambda row: ", ".join(row["validity"]) or "-"
 
 
 def table_summary(rows: Sequence[Row], table_rows: int) -> TableSummary:
     """Geometric mean, worst row and spread over the rows whose ratio counts. A cell on two hosts is two rows."""
     ratios = []
     for row in rows:
-        name = f"{row['cell']} on {', '.join(row['hosts'])}" if row["hosts"] else row["cell"]
         counts = row["verdict"] in {verdict.value for verdict in COMPARED}
-        ratios.append(RowRatio(name, row["verdict"] or row["state"], row["median_ratio"] if counts else None))
+        ratios.append(RowRatio(_name(row), row["verdict"] or row["state"], row["median_ratio"] if counts else None))
     return summarise(ratios, table_rows)
 
 
@@ -175,6 +191,32 @@ def _verdict(row: Row) -> str:
     if verdict in ("failed", "not run") and row["failure"]:
         return f"{verdict} ({row['failure']})"
     return verdict
+
+
+def _name(row: Row) -> str:
+    return f"{row['cell']} on {', '.join(row['hosts'])}" if row["hosts"] else str(row["cell"])
+
+
+def _note(row: Row) -> str:
+    """The note, unless the verdict column says it already."""
+    note: str = row["note"] or ""
+    return "" if note == f"one repeat, {row['band']}" else note
+
+
+def _failure(row: Row) -> str:
+    if row["verdict"] not in ("failed", "not run") or not row["failure"]:
+        return ""
+    remedy = f"; {row['remedy']}" if row["remedy"] else ""
+    return f"{row['verdict']} ({row['failure']}): {row['failure_line']}{remedy}"
+
+
+def _said_once(said: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """`row: text`, or `3 rows: text` where several rows say the same."""
+    rows: dict[str, list[str]] = {}
+    for name, text in said:
+        if text:
+            rows.setdefault(text, []).append(name)
+    return tuple(f"{names[0] if len(names) == 1 else f'{len(names)} rows'}: {text}" for text, names in rows.items())
 
 
 def figure(value: float, printed: str | None) -> str:

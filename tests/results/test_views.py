@@ -22,7 +22,7 @@ def summary(mixed: Any, shelf: Any) -> pl.DataFrame:
 def test_a_page_has_the_published_columns_in_their_order_and_then_ours(summary: pl.DataFrame, matrix: Matrix) -> None:
     view = page(summary, matrix.name, matrix)
     published = [column.heading for column in matrix.columns]
-    assert list(view.headings) == [*published, "Measured", "Ratio", "Verdict", "Validity"]
+    assert list(view.headings) == [*published, "Repeats", "Measured", "Ratio", "Verdict", "Validity"]
     assert view.rows[0] == (
         "Llama 3.1 70B (amd/Llama-3.1-70B-Instruct-FP8-KV)",
         "FP8",
@@ -30,14 +30,27 @@ def test_a_page_has_the_published_columns_in_their_order_and_then_ours(summary: 
         "128",
         "2048",
         "16622.2",
+        "2",
         "16550.0",
         "0.996",
         "matched",
-        "throttled, power_cap",
+        "-",
     )
     assert view.rows[1][-4:] == ("-", "-", "failed (out_of_memory_gpu)", "-")
     assert view.rows[2][-4:] == ("-", "-", "not run (preflight)", "-")
     assert view.frame().columns == list(view.headings)
+
+
+def test_what_a_table_cannot_show_is_said_under_it_once(mixed: Any, shelf: Any, matrix: Matrix) -> None:
+    mixed.refuse(replace(matrix.cells[0], id="70b-other"))
+    summary = frames.summary(frames.results(mixed.tail, shelf, ["r1"]))
+    view = page(summary, matrix.name, matrix)
+    assert view.notes == ("70b-out2048 on node01: 1 attempt spoiled",)
+    assert view.failures == (
+        "70b-out4096 on node01: failed (out_of_memory_gpu): =cmd|' /C calc'!A0 HIP out of memory [redacted]; "
+        "free the GPUs",
+        "2 rows: not run (preflight): node01: NUMA balancing is 1",
+    )
 
 
 def test_rows_come_in_the_order_of_the_page_not_of_the_run(book: Any, shelf: Any, matrix: Matrix) -> None:
@@ -54,8 +67,8 @@ def test_several_hosts_and_runs_are_told_apart(mixed: Any, shelf: Any, matrix: M
     mixed.measure(matrix.cells[0], 16622.2, run="r2")
     summary = frames.summary(frames.results(mixed.tail, shelf, ["r1", "r2"]))
     view = page(summary, matrix.name, matrix)
-    assert view.headings[-6:-4] == ("Run", "Hosts")
-    assert [row[-6:-4] for row in view.rows if row[4] == "2048"] == [
+    assert view.headings[6:8] == ("Run", "Hosts")
+    assert [row[6:8] for row in view.rows if row[4] == "2048"] == [
         ("r1", "node01"),
         ("r1", "node02"),
         ("r2", "node01"),
