@@ -217,8 +217,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """How far the log of one part is stored.
 
-    `last_at_ns` is the point (daemon's time) from which the log is asked for again and `seen_at_last` marks the stored
-    frames from there on, so that an inclusive `since` neither loses nor repeats one: model.resume makes and reads both.
+    `last_at_ns` is the daemon's time from which the log is asked for again and `seen_at_last` marks the last stored
+    frame of each stream, so that an inclusive `since` neither loses nor repeats one: model.resume makes and reads both.
     Lengths are committed bytes of the log file and of its frame index.
     """
 

@@ -17,6 +17,7 @@ from console.fleet.engine.dial import Dial
 from console.fleet.link import ByteReader, ByteWriter, LinkError
 
 _PIECE = 65536
+_LAST_WORDS_S = 2.0
 
 
 class DialFailed(Exception):
@@ -73,6 +74,8 @@ class Bridge:
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            if ways[0].done() and not ways[0].cancelled() and ways[0].exception() is not None:
+                await asyncio.wait(ways[1:], timeout=_LAST_WORDS_S)  # they say more than a broken pipe
         finally:
             for way in ways:
                 way.cancel()
@@ -108,8 +111,8 @@ class _Connection(urllib3.connection.HTTPConnection):
 
 
 class _Pool(urllib3.connectionpool.HTTPConnectionPool):
-    def __init__(self, bridge: Bridge, timeout_s: float, size: int) -> None:
-        super().__init__("docker", timeout=timeout_s, maxsize=size)
+    def __init__(self, bridge: Bridge, timeout_s: float) -> None:
+        super().__init__("docker", timeout=timeout_s)
         self._bridge = bridge
         self._timeout_s = timeout_s
 
@@ -118,11 +121,15 @@ class _Pool(urllib3.connectionpool.HTTPConnectionPool):
 
 
 class BridgeAdapter(BaseHTTPAdapter):  # type: ignore[misc]  # docker-py ships no types
-    """The requests adapter that docker-py's client is given; keeps up to `size` channels open for reuse."""
+    """The requests adapter that docker-py's client is given: a channel for each request, closed after it.
 
-    def __init__(self, bridge: Bridge, timeout_s: float, size: int) -> None:
+    Reuse would save a round trip, but a kept channel that broke a moment ago fails the next request, which may not be
+    one to repeat; and channels of a bridge command are sessions, of which there are few.
+    """
+
+    def __init__(self, bridge: Bridge, timeout_s: float) -> None:
         super().__init__()
-        self._pool = _Pool(bridge, timeout_s, size)
+        self._pool = _Pool(bridge, timeout_s)
 
     def get_connection(self, url: str, proxies: Any = None) -> _Pool:
         """The one pool, whatever the url: a pinned engine has one address."""
@@ -141,4 +148,5 @@ class BridgeAdapter(BaseHTTPAdapter):  # type: ignore[misc]  # docker-py ships n
 def mount(session: requests.Session, adapter: BridgeAdapter) -> None:
     """Make every request of the session take the bridge, and nothing of this machine's environment."""
     session.trust_env = False  # no proxies, no netrc
+    session.headers["Connection"] = "close"
     session.mount("http+docker://", adapter)

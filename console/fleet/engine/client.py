@@ -68,8 +68,7 @@ class Engine:
         self.dial = Dial(link, access)
         self.host = link.host.name
         self._timeout_s = timeout_s
-        self._width = 1 if self.dial.costs_sessions else PER_HOST
-        self._turn = asyncio.Semaphore(self._width)
+        self._turn = asyncio.Semaphore(1 if self.dial.costs_sessions else PER_HOST)
         self._first = asyncio.Lock()
         self._client: docker.APIClient | None = None
         self._bridge: Bridge | None = None
@@ -142,9 +141,18 @@ class Engine:
             made = await self._ask(lambda client: client.create_container_from_config(dict(body), name))
         except EngineError as error:
             if re.search(r"name .*already in use", error.message):
-                raise NameTaken(self.host, name, await self.find(name)) from error
+                raise NameTaken(self.host, name, await self._holder(name)) from error
             raise
         return str(made["Id"])
+
+    async def _holder(self, name: str) -> ContainerSeen | None:
+        """Who holds a name. A container being made takes its name a moment before it can be looked at."""
+        for _ in range(15):
+            seen = await self.find(name)
+            if seen is not None:
+                return seen
+            await asyncio.sleep(0.2)
+        return None
 
     async def start(self, container: str, *, discard_if_failed: bool = False) -> ContainerSeen:
         """Start a container. A failed start leaves it behind as created; `discard_if_failed` removes that."""
@@ -232,7 +240,7 @@ class Engine:
             if self._client is None:
                 self._api = self._pinned(await self.ping())
                 self._bridge = Bridge(self.dial)
-                self._client = _client(self._bridge, self._api, self._timeout_s, self._width)
+                self._client = _client(self._bridge, self._api, self._timeout_s)
             return self._client
 
     def _pinned(self, theirs: str) -> str:
@@ -271,10 +279,10 @@ class Engine:
         return EngineError(self.host, f"the engine {said}", "look again; the container may well run on", retry=True)
 
 
-def _client(bridge: Bridge, api: str, timeout_s: float, size: int) -> docker.APIClient:
+def _client(bridge: Bridge, api: str, timeout_s: float) -> docker.APIClient:
     client = docker.APIClient(base_url="unix:///bridged", version=api, timeout=timeout_s)
     client._general_configs = {}  # the operator's ~/.docker/config.json is for this machine's own engine
-    mount(client, BridgeAdapter(bridge, timeout_s, size))
+    mount(client, BridgeAdapter(bridge, timeout_s))
     return client
 
 

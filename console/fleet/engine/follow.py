@@ -33,13 +33,13 @@ async def logs(
     after: Cursor | None = None,
     *,
     follow: bool = True,
-    on_gap: Callable[[int], None] | None = None,
+    on_gap: Callable[[], None] | None = None,
 ) -> AsyncGenerator[Sequence[LogFrame], None]:
     """The log of a container from a cursor on, in batches; times are the daemon's clock.
 
     What the cursor has seen is not repeated, what it has not seen is not lost: `advance` makes the next cursor.
-    `on_gap` is told how many remembered frames the daemon no longer has (its log was rotated away; some newer ones may
-    be missing too). Compare the whole log (`follow=False`, no cursor) before a container is removed.
+    `on_gap` is called once when the daemon no longer has what was stored last: its log was rotated meanwhile, lines in
+    between may be lost. Compare the whole log (`follow=False`, no cursor) before a container is removed.
     Progress bars come only when their line ends, or 16 KiB are full: see `attach`.
     """
     seen = await _followable(engine, container)
@@ -56,7 +56,6 @@ async def logs(
     )
     resume = Resume(after)
     stamps = StampReader()
-    told = on_gap is None
     async with exchange(engine.dial, "GET", target) as answer, aclosing(_split(engine, answer)) as batches:
         async for split in batches:
             try:
@@ -66,9 +65,10 @@ async def logs(
                     engine.host, f"the engine cannot read the log ({error})", "look again", retry=True
                 ) from error
             fresh = resume.fresh(frames)
-            if on_gap is not None and not told and fresh and resume.missing:
-                on_gap(resume.missing)
-            told = told or bool(fresh)
+            if fresh and on_gap is not None:
+                if resume.missing:
+                    on_gap()
+                on_gap = None  # everything stored precedes everything new
             if fresh:
                 yield fresh
 

@@ -5,15 +5,15 @@ StreamLost, never a clean end.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 
 import h11
 import msgspec
 
 from console.fleet.engine.dial import Dial
 from console.fleet.engine.errors import EngineError, StreamLost, classify
-from console.fleet.link import ByteReader, ByteWriter
+from console.fleet.link import ByteReader, ByteWriter, LinkError
 
 READ_SIZE = 65536
 HEAD_TIMEOUT_S = 30.0
@@ -40,7 +40,8 @@ class Answer:
             out += self._http.send(h11.Data(data=body)) or b""
         out += self._http.send(h11.EndOfMessage()) or b""
         self._writer.write(out)
-        await self._writer.drain()
+        with contextlib.suppress(OSError, LinkError):  # the other side's last words say more than a broken pipe
+            await self._writer.drain()
         while True:
             event = await self._event()
             if isinstance(event, h11.InformationalResponse) and event.status_code != 101:
@@ -64,6 +65,8 @@ class Answer:
                     pass
         except TimeoutError:
             raise self._lost(f"the container did not take its input within {timeout_s:g} s") from None
+        except OSError as error:
+            raise self._lost(str(error)) from error
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes, what has arrived together in one piece. StreamLost when it breaks off."""
@@ -129,7 +132,7 @@ class Answer:
         return StreamLost(self.host, f"the engine's answer broke off ({detail})", "look again", retry=True)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def exchange(
     dial: Dial,
     method: str,

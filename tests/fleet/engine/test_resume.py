@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from console.model.attempt import LogFrame
 from console.model.events import Cursor
-from console.model.resume import LOOK_BACK_NS, MARK_LIMIT, Resume, advance
+from console.model.resume import LOOK_BACK_NS, Resume, advance
 
 Log = list[LogFrame]
 
@@ -43,14 +43,16 @@ def logs(draw: st.DrawFn) -> Log:
     log: Log = []
     now = 1_000_000_000_000
     began: dict[int, int] = {}
+    latest: dict[int, int] = {}
     for _ in range(draw(st.integers(0, 40))):
         now += draw(st.sampled_from([0, 0, 1, 1000, 400_000_000, 5_000_000_000]))
         stream = draw(st.sampled_from([1, 2]))
         ends = draw(st.booleans())
         data = draw(st.sampled_from([b"x", b"y", b"bar 10%"])) + (b"\n" if ends else b"")
         at = began.get(stream)
-        if at is None:
-            at = now - draw(st.sampled_from([0, 0, 3, LOOK_BACK_NS // 2]))  # stamped before it is put in order
+        if at is None:  # stamped before it is put in order, but in order within its stream
+            at = max(latest.get(stream, 0), now - draw(st.sampled_from([0, 0, 3, LOOK_BACK_NS // 2])))
+        latest[stream] = at
         began.pop(stream, None) if ends else began.setdefault(stream, at)
         log.append(LogFrame(at, stream, data))
     return log
@@ -70,26 +72,39 @@ def test_equal_frames_of_one_nanosecond_are_counted() -> None:
 def test_a_bar_that_is_not_finished_holds_the_point_back() -> None:
     bar = LogFrame(10_000_000_000, 2, b"\r 1%")
     lines = [LogFrame(10_000_000_000 + n * LOOK_BACK_NS, 1, b"line\n") for n in range(1, 30)]
-    point, seen = advance(None, [bar, *lines])
-    assert point <= bar.at_ns
-    assert len(seen) == 30
-    point, seen = advance(cursor(point, seen), [LogFrame(bar.at_ns, 2, b"100%\n"), LogFrame(50 * 10**9, 1, b"later\n")])
-    assert point == 49 * 10**9
-    assert len(seen) == 1
+    open_bar = cursor(*advance(None, [bar, *lines]))
+    assert open_bar.last_at_ns <= bar.at_ns
+    after = cursor(*advance(open_bar, [LogFrame(bar.at_ns, 2, b"100%\n"), LogFrame(50 * 10**9, 1, b"later\n")]))
+    assert after.last_at_ns == 49 * 10**9
 
 
-def test_a_flood_does_not_make_the_cursor_grow() -> None:
-    flood = [LogFrame(10**12 + n, 1, b"line %d\n" % n) for n in range(10_000)]
-    point, seen = advance(None, flood)
-    assert len(seen) == MARK_LIMIT
-    assert Resume(cursor(point, seen)).fresh(daemon_log(flood, point)) == []
+def test_a_flood_and_a_long_bar_do_not_make_the_cursor_grow() -> None:
+    flood = [LogFrame(10**12, 2, b"#" * 100), *(LogFrame(10**12 + n, 1, b"line %d\n" % n) for n in range(10_000))]
+    long_bar = [LogFrame(10**12, 2, b"#" * 100)] * 5000
+    log = [*flood, *long_bar, LogFrame(10**12 + 20_000, 1, b"new\n")]
+    point, seen = advance(None, log[:-1])
+    assert len(seen) == 2
+    assert Resume(cursor(point, seen)).fresh(daemon_log(log, point)) == log[-1:]
 
 
-def test_frames_the_daemon_has_dropped_are_counted_as_missing() -> None:
+def test_frames_the_daemon_has_dropped_are_noticed() -> None:
     log = [LogFrame(10**12 + n, 1, b"line %d\n" % n) for n in range(10)]
     resume = Resume(cursor(*advance(None, log[:5])))
-    assert resume.fresh(log[3:]) == log[5:]
-    assert resume.missing == 3
+    assert resume.fresh(log[7:]) == log[7:]
+    assert resume.missing == 1
+
+
+def test_a_line_of_the_same_moment_that_is_another_is_noticed() -> None:
+    resume = Resume(cursor(*advance(None, [LogFrame(10**12, 1, b"one\n")])))
+    assert resume.fresh([LogFrame(10**12, 1, b"other\n")]) == [LogFrame(10**12, 1, b"other\n")]
+    assert resume.missing == 1
+
+
+def test_a_clock_set_back_loses_nothing() -> None:
+    log = [LogFrame(at * 10**9, 1, b"%d\n" % at) for at in (100, 101, 102, 50, 51, 52, 53)]
+    stored = follow_with_breaks(log, [5])
+    assert stored[:5] == log[:5]
+    assert stored[-2:] == log[-2:]
 
 
 def test_nothing_stored_yet_means_everything_is_new() -> None:
