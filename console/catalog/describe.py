@@ -6,23 +6,22 @@ import msgspec
 
 from console.catalog.columns import row_reference
 from console.model.cell import AnyCell, Matrix, Reference
-from console.model.profile import Image
 from console.model.units import METRICS
 
 SCHEMA_VERSION = 1
 
 
-def describe(matrix: Matrix, image: Image | None = None) -> dict[str, Any]:
+def describe(matrix: Matrix) -> dict[str, Any]:
     """A matrix with its cells in the order of their source, as JSON-ready values.
 
-    `image` is the reference to pull where the record is given, else its name. A cell's `reference` is the figure of
-    its own row (None without one), with the unit of its metric; `unit_printed` is the source's word for it.
+    `image` is the reference to pull. A cell's `reference` is the figure of its own row (None without one), with the
+    unit of its metric; `unit_printed` is the source's word for it.
     """
     return {
         "schema_version": SCHEMA_VERSION,
         "name": matrix.name,
         "title": matrix.title,
-        "image": image.ref if image else matrix.image,
+        "image": matrix.image_ref or matrix.image,
         "image_name": matrix.image,
         "workload": matrix.workload,
         "metric": matrix.metric,

@@ -51,6 +51,7 @@ def read_matrix(source: Source, shelves: Shelves) -> Matrix | None:
         cells=tuple(found),
         notes=file.notes,
         simulated=file.simulated,
+        image_ref=shelves.images[file.image].ref,
     )
 
 

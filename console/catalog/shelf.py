@@ -79,8 +79,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
     def describe(self, name: str) -> dict[str, Any]:
         """What `instinct profiles show NAME --json` prints. Raises UnknownName."""
-        matrix = self.matrix(name)
-        return describe(matrix, self.image(matrix.image))
+        return describe(self.matrix(name))
 
 
 def shipped_folder() -> Path:

@@ -110,6 +110,8 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     cells: tuple[AnyCell, ...]
     notes: tuple[str, ...] = ()
     simulated: bool = False
+    image_ref: str = ""
+    """The reference to pull of `image`, which is only a name in the catalog."""
 
 
 class KeyDifference(msgspec.Struct, frozen=True):

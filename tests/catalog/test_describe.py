@@ -120,13 +120,6 @@ def validate(value: Any, shape: dict[str, Any], root: dict[str, Any], path: str 
         "array": list,
         "object": dict,
     }
-        "string": str,
-        "integer": int,
-        "number": (int, float),
-        "boolean": bool,
-        "array": list,
-        "object": dict,
-    }
     if "type" in shape and (
         shape["type"] == "null"
         or not isinstance(value, types[shape["type"]])
