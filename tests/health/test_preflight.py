@@ -286,6 +286,18 @@ def test_an_unequal_gpu_is_noted(run: Preflight, facts: HostFacts, change_gpus: 
             (
                 CachedModel(
                     model="amd/Llama-3.1-70B-Instruct-FP8-KV",
+                    revision=None,
+                    present_bytes=0,
+                    missing=("no folder",),
+                    incomplete=0,
+                ),
+            ),
+            "is not in the cache: 73.0 GiB to fetch, which fits",
+        ),
+        (
+            (
+                CachedModel(
+                    model="amd/Llama-3.1-70B-Instruct-FP8-KV",
                     revision="abc",
                     present_bytes=70 << 30,
                     missing=("model-00007.safetensors",),
@@ -351,11 +363,12 @@ def test_a_scratch_folder_that_cannot_take_results_blocks(
     assert (found.check, found.effect) == (CheckId.SCRATCH, Effect.BLOCK)
 
 
-def test_a_scratch_folder_that_is_not_made_yet_is_noted(run: Preflight, facts: HostFacts) -> None:
+def test_a_scratch_folder_is_made_where_its_parent_is_writable(run: Preflight, facts: HostFacts) -> None:
     assert isinstance(facts.scratch, Known)
-    place = replace(facts.scratch.value, exists=False, writable=False)
-    found = only(run(replace(facts, scratch=Known(place, "df"))))
-    assert (found.check, found.effect) == (CheckId.SCRATCH, Effect.NOTE)
+    absent = replace(facts.scratch.value, exists=False)
+    assert run(replace(facts, scratch=Known(absent, "df"))) == ()
+    found = only(run(replace(facts, scratch=Known(replace(absent, writable=False), "df"))))
+    assert (found.effect, found.seen) == (Effect.BLOCK, "/var/tmp/instinct cannot be made")
 
 
 def test_what_amd_published_of_its_own_server_is_one_note(run: Preflight, facts: HostFacts) -> None:

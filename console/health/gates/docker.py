@@ -12,7 +12,7 @@ from console.model.names import image_name
 from console.model.units import binary_size
 
 SCRATCH_MIN_BYTES = 1 << 30
-"""Result files, the last logs and receipts of an attempt are megabytes; below this something else is filling it."""
+"""Receipts are kilobytes; below this something else is filling the file system."""
 
 
 def access(ask: Ask) -> Iterable[Finding]:
@@ -75,20 +75,17 @@ def image(ask: Ask) -> Iterable[Finding]:
 
 
 def scratch(ask: Ask) -> Iterable[Finding]:
-    """Room for results and receipts."""
+    """Room for receipts. A folder that is not there yet is made by the first of them where its parent is writable."""
     fact = ask.facts.scratch
     expected = f"a writable folder with {binary_size(SCRATCH_MIN_BYTES)} free"
-    why = "result files and receipts of an attempt are written there"
+    why = "receipts of attempts are written there"
     if isinstance(fact, Unknown):
         return [ask.unknown(CheckId.SCRATCH, Effect.NOTE, "the scratch folder", fact, expected=expected, source=why)]
     place = fact.value
     free = place.free_bytes
-    if not place.exists:
-        seen, effect = f"{place.path} does not exist yet", Effect.NOTE
-        remedy = f'sudo install -d -o "$USER" {place.path}'
-    elif not place.writable:
-        seen, effect = f"{place.path} is not writable", Effect.BLOCK
-        remedy = f'sudo install -d -o "$USER" {place.path}'
+    if not place.writable:
+        seen = f"{place.path} is not writable" if place.exists else f"{place.path} cannot be made"
+        effect, remedy = Effect.BLOCK, f'sudo install -d -o "$USER" {place.path}'
     elif free is not None and free < SCRATCH_MIN_BYTES:
         seen, effect = f"{place.path} has {binary_size(free)} free", Effect.BLOCK
         remedy = f"df -h {place.path}   # then make room, or set scratch in the fleet file"

@@ -60,7 +60,7 @@ def _revision(ask: Ask, found: CachedModel) -> Iterable[Finding]:
 
 
 def _missing(ask: Ask, found: CachedModel | None) -> str:
-    if found is None:
+    if found is None or (found.revision is None and found.present_bytes == 0 and found.incomplete == 0):
         text = f"{ask.model.id} is not in the cache"
     elif found.revision is None:
         text = f"{ask.model.id} has no finished revision in the cache"
