@@ -4,8 +4,10 @@ from collections import Counter
 
 import pytest
 
+from console.catalog.rows import RowHead
 from console.catalog.shelf import Catalog
 from console.model.units import METRICS
+from console.workloads.base import registry
 
 GIB = 2**30
 
@@ -115,3 +117,8 @@ def test_each_generation_of_vllm_is_called_its_own_way(shipped: Catalog) -> None
 
 def test_every_container_option_names_its_source(shipped: Catalog) -> None:
     assert all(image.container.source for image in shipped.images.values())
+
+
+def test_no_parameter_is_called_like_a_key_of_its_row() -> None:
+    for workload in registry().values():
+        assert not set(workload.params.__struct_fields__) & {*RowHead.__struct_fields__, "rows"}, workload.name
