@@ -7,6 +7,7 @@ raises StreamLost or a LinkError and can be asked for again.
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -22,6 +23,8 @@ from console.model.events import Cursor
 from console.model.resume import Resume, advance
 
 __all__ = ["PullProgress", "advance", "attach", "events", "logs", "pull"]
+
+T = TypeVar("T")
 
 _PULL_QUIET_S = 600.0
 _LONGEST_LINE = 1 << 22
@@ -134,7 +137,7 @@ async def events(
     target = await engine.path("/events", filters=msgspec.json.encode(filters).decode(), since=since)
     async with exchange(engine.dial, "GET", target) as answer, aclosing(_lines(engine, answer)) as batches:
         async for lines in batches:
-            yield [_event(msgspec.json.decode(line)) for line in lines]
+            yield [_event(_decoded(engine, line, dict[str, Any])) for line in lines]
 
 
 def _event(answer: Mapping[str, object]) -> EngineEvent:
@@ -169,7 +172,7 @@ async def pull(engine: Engine, ref: str) -> AsyncGenerator[PullProgress, None]:
     ):
         async for lines in batches:
             for line in lines:
-                message = msgspec.json.decode(line, type=PullMessage)
+                message = _decoded(engine, line, PullMessage)
                 if message.failure:
                     raise classify(engine.host, message.failure, pulling=True)
                 layers.see(message)
@@ -193,6 +196,15 @@ def split_reference(ref: str) -> tuple[str, str]:
         return split_reference(name)[0], digest
     head, _, tail = ref.rpartition(":")
     return (head, tail) if head and "/" not in tail else (ref, "latest")
+
+
+def _decoded(engine: Engine, line: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except msgspec.DecodeError as error:
+        raise EngineError(
+            engine.host, f"the engine's stream has a line that is no JSON: {line[:80]!r}", retry=True
+        ) from error
 
 
 async def _lines(engine: Engine, answer: Answer) -> AsyncGenerator[list[bytes], None]:

@@ -224,6 +224,12 @@ async def test_a_pull_that_ends_well_without_an_image_is_an_error(fake_engine: F
         await pull_all(engine)
 
 
+async def test_a_line_that_is_no_json_is_an_error(fake_engine: FakeEngine) -> None:
+    engine = await fake_engine({"POST /images/create": chunked(b"<html>proxy</html>\n")})
+    with pytest.raises(EngineError, match="no JSON"):
+        await pull_all(engine)
+
+
 async def test_input_for_a_container_that_takes_none_is_refused(fake_engine: FakeEngine) -> None:
     engine = await fake_engine({INSPECT: container(stdin=False)})
     with pytest.raises(EngineError, match="no stdin"):
