@@ -30,7 +30,7 @@ while [ -n "$near" ] && [ ! -e "$root$near" ]; do near=${near%/*}; done
 near=${near:-/}
 if [ -w "$root$near" ]; then echo "+writable"; fi
 if [ -n "$root" ]; then
-  printf "=near %s\n" "$near"
+  printf "=near %s\n" "$path"
   for file in "$root/@commands/df.$name" "$root/@commands/df"; do
     if [ -r "$file" ]; then cat "$file"; exit 0; fi
   done
