@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 USER = "lab"
 SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
+SFTP_VERSION = 3  # never spoken here: no SFTP is served
 MAX_SESSIONS = 10
 """OpenSSH's default; the eleventh session of a connection is refused, forwarded channels are not counted."""
 
@@ -42,7 +43,6 @@ class Sshd:
             server_factory=lambda: _Connection(self),
             server_host_keys=[self._host_key],
             authorized_client_keys=str(self._client_keys),
-            process_factory=self._run,
             encoding=None,
             password_auth=False,
             kbdint_auth=False,
@@ -100,7 +100,7 @@ class Sshd:
 
     # ---------------------------------------------------------------- commands
 
-    async def _run(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
+    async def run(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
         """One exec: the command by /bin/sh as a real process in the host's root folder, with a clean environment."""
         command = process.command or "/bin/sh"
         if command.split()[-3:] == ["docker", "system", "dial-stdio"]:
@@ -177,6 +177,7 @@ class _Connection(asyncssh.SSHServer):
     def __init__(self, sshd: Sshd) -> None:
         self._sshd = sshd
         self._link: asyncssh.SSHServerConnection | None = None
+        self._sessions = 0
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Remember it."""
@@ -187,6 +188,19 @@ class _Connection(asyncssh.SSHServer):
         """Forget it."""
         if self._link is not None:
             self._sshd.closed(self._link)
+
+    def session_requested(self) -> Any:
+        """A session for one command, up to OpenSSH's limit on one connection."""
+        if self._link is None or self._sessions >= MAX_SESSIONS:
+            return False
+        self._sessions += 1
+        return asyncssh.SSHServerProcess(self._counted, None, SFTP_VERSION, False)
+
+    async def _counted(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
+        try:
+            await self._sshd.run(process)
+        finally:
+            self._sessions -= 1
 
     def unix_connection_requested(self, dest_path: str) -> Any:
         """The engine's socket, by its path on the host or below the root folder; nothing else."""

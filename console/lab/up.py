@@ -84,6 +84,10 @@ class Lab:
 
     # ---------------------------------------------------------------- controls
 
+    def port(self, host: str) -> int:
+        """The port a host listens on. KeyError for a name that is none."""
+        return self._sshds[host].port
+
     def drop_links(self, host: str | None = None) -> None:
         """Cut all connections, or those of one host, as a broken network does. Containers go on, hosts stay up."""
         for name, sshd in self._sshds.items():

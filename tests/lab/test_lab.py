@@ -1,0 +1,283 @@
+"""The lab as a whole: fleet file, root folders, faults, and many hosts in one process."""
+
+import json
+import re
+import stat
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+
+from console.lab import hub, reference, roots
+from console.lab.faults import ALL, HOST_FAULTS, Fault, Faults, FaultsError
+from console.lab.up import Lab
+
+if TYPE_CHECKING:
+    from tests.lab.conftest import Kit
+
+MODEL = "amd/Llama-3.1-405B-Instruct-FP8-KV"
+RUN = [
+    "python3",
+    "/app/vllm/benchmarks/benchmark_throughput.py",
+    "--model",
+    "amd/Llama-3.1-70B-Instruct-FP8-KV",
+    "--input-len",
+    "128",
+    "--output-len",
+    "2048",
+    "--num-prompts",
+    "400",
+    "--max-num-seqs",
+    "400",
+    "--tensor-parallel-size",
+    "8",
+    "--max-model-len",
+    "8192",
+    "--output-json",
+    "/tmp/o.json",
+]
+CACHE: dict[str, Any] = {
+    "Env": ["HF_HUB_OFFLINE=1", "HF_HUB_CACHE=/c/hub"],
+    "HostConfig": {"Privileged": True, "Binds": ["/data/huggingface:/c:ro"]},
+}
+
+
+async def test_the_fleet_file_names_every_host_and_that_all_is_simulated(tmp_path: Path, kit: "Kit") -> None:
+    async with Lab(tmp_path, hosts=6) as lab:
+        fleet = tomllib.loads(lab.fleet_file.read_text())
+        assert fleet["lab"] == {
+            "simulated": True, "profiles": "profiles", "known_hosts": "known_hosts", "identity": "id_ed25519",
+        }  # fmt: skip
+        assert list(fleet["hosts"]) == [
+            "lab-mi300x-01", "lab-mi300x-02", "lab-mi325x-01", "lab-mi300x-03", "lab-mi300x-04", "lab-mi325x-02",
+        ]  # fmt: skip
+        servers = [host["server"] for host in fleet["hosts"].values()]
+        assert servers[:3] == ["mi300x-2x9554", "mi300x-2x9654", "mi325x-2x9654"]
+        assert fleet["defaults"]["address"] == "127.0.0.1"
+        for host in fleet["hosts"].values():
+            assert "simulated" in (Path(host["root"]) / "etc/instinct-lab").read_text()
+        assert stat.S_IMODE((tmp_path / "id_ed25519").stat().st_mode) == 0o600
+        ports = {host["port"] for host in fleet["hosts"].values()}
+        assert len(ports) == 6
+        assert (tmp_path / "known_hosts").read_text().count("ssh-ed25519") == 6
+
+
+async def test_sixty_four_hosts_answer_in_one_process(tmp_path: Path, kit: "Kit") -> None:
+    async with Lab(tmp_path, hosts=64) as lab:
+        names = set()
+        for name in lab.machines:
+            async with kit.connect(lab, name) as client:
+                names.add((await client.call("GET", "/info")).json["Name"])
+        assert names == set(lab.machines)
+        assert len(names) == 64
+
+
+async def test_a_lab_can_be_started_again_in_its_folder(tmp_path: Path, kit: "Kit") -> None:
+    for _ in range(2):
+        async with Lab(tmp_path, hosts=1) as lab, kit.connect(lab) as client:
+            assert (await client.call("GET", "/_ping")).status == 200
+
+
+async def test_root_folders_hold_what_a_probe_reads(lab: Lab, kit: "Kit") -> None:
+    root = lab.machines[kit.first].root
+    assert (root / "proc/sys/kernel/numa_balancing").read_text() == "0\n"
+    assert (root / "sys/class/dmi/id/bios_version").read_text() == "1.8\n"
+    assert (root / "proc/cpuinfo").read_text().count("AMD EPYC 9554 64-Core Processor") == 128
+    nodes = sorted((root / "sys/class/kfd/kfd/topology/nodes").iterdir(), key=lambda node: int(node.name))
+    properties = [dict(line.split() for line in (node / "properties").read_text().splitlines()) for node in nodes]
+    gpus = [one for one in properties if one["simd_count"] != "0"]
+    assert len(gpus) == 8
+    assert {int(one["simd_count"]) // int(one["simd_per_cu"]) for one in gpus} == {304}
+    links = [(link / "properties").read_text() for link in (nodes[-1] / "io_links").iterdir()]
+    assert sum("type 11\n" in link for link in links) == 7
+    for index, one in enumerate(gpus):
+        device = root / f"sys/bus/pci/devices/{roots.bdf(index)}"
+        assert int((device / "unique_id").read_text(), 16) == int(one["unique_id"])
+        assert (device / "driver").readlink().name == "amdgpu"
+    assert stat.S_ISSOCK((root / "var/run/docker.sock").stat().st_mode)
+
+
+async def test_the_model_cache_is_complete_and_takes_no_room(lab: Lab, kit: "Kit") -> None:
+    cache = lab.machines[kit.first].root / "data/huggingface/hub"
+    for model in roots.MODELS:
+        assert hub.cached(cache, model)
+    snapshot = cache / hub.folder(MODEL) / "snapshots" / hub.revision_of(MODEL)
+    index = json.loads((snapshot / "model.safetensors.index.json").read_text())
+    names = set(index["weight_map"].values())
+    assert len(names) == 86
+    assert all((snapshot / name).stat().st_size > 1e9 for name in names)
+    assert sum((snapshot / name).stat().st_blocks for name in names) == 0
+
+
+async def test_a_change_of_one_host_stays_there(tmp_path: Path) -> None:
+    async with Lab(tmp_path, hosts=4) as lab:
+        one, other = lab.machines["lab-mi300x-01"], lab.machines["lab-mi300x-03"]
+        path = "proc/sys/kernel/numa_balancing"
+        assert (one.root / path).samefile(other.root / path)
+        one.replace(path, "1\n")
+        assert ((one.root / path).read_text(), (other.root / path).read_text()) == ("1\n", "0\n")
+
+
+async def test_a_running_program_shows_on_the_gpus(lab: Lab, kit: "Kit") -> None:
+    machine = lab.machines[kit.first]
+    used = machine.root / f"sys/bus/pci/devices/{roots.bdf(3)}/mem_info_vram_used"
+    idle = int(used.read_text())
+    async with kit.connect(lab) as client:
+        await client.create("job", ["sleep", "infinity"], HostConfig={"Privileged": True})
+        await client.start("job")
+        assert int(used.read_text()) > 100 * idle
+        assert len(list((machine.root / "sys/class/kfd/kfd/proc").iterdir())) == 1
+        await client.call("DELETE", "/containers/job?force=1")
+    assert int(used.read_text()) == idle
+    assert list((machine.root / "sys/class/kfd/kfd/proc").iterdir()) == []
+
+
+async def figure(folder: Path, kit: "Kit", speed: float, turns: int = 1) -> list[bytes]:
+    found = []
+    async with Lab(folder, hosts=1, speed=speed) as lab, kit.connect(lab) as client:
+        for turn in range(turns):
+            assert await client.run(f"job{turn}", RUN, **CACHE) == 0
+            archive = (await client.call("GET", f"/containers/job{turn}/archive?path=/tmp/o.json")).body
+            found.append(archive[512 : archive.index(b"}") + 1])
+    return found
+
+
+async def test_figures_do_not_depend_on_the_speed_and_repeats_differ(tmp_path: Path, kit: "Kit") -> None:
+    slow = await figure(tmp_path / "slow", kit, 2000.0)
+    fast = await figure(tmp_path / "fast", kit, 50_000.0, turns=3)
+    assert slow[0] == fast[0]
+    assert len(set(fast)) == 3
+
+
+async def test_faults_are_chosen_by_host_and_command_line_and_counted(tmp_path: Path, kit: "Kit") -> None:
+    faults = [Fault("oom", host="lab-mi300x-01", when="--num-prompts 400", times=1)]
+    async with Lab(tmp_path, hosts=2, speed=50_000.0, faults=faults) as lab:
+        async with kit.connect(lab) as client:
+            assert await client.run("first", RUN, **CACHE) == 1
+            assert "HIP out of memory" in await client.text("first")
+            assert await client.run("second", RUN, **CACHE) == 0
+        async with kit.connect(lab, "lab-mi300x-02") as client:
+            assert await client.run("other", RUN, **CACHE) == 0
+
+
+async def test_a_container_can_ask_for_its_own_failure(lab: Lab, kit: "Kit") -> None:
+    async with kit.connect(lab) as client:
+        labels = {"instinct-lab.fault": "killed-for-memory"}
+        assert await client.run("job", RUN, **CACHE, Labels=labels) == 137
+        assert (await client.state("job"))["OOMKilled"] is True
+
+
+async def test_the_faults_file_may_be_edited_while_the_lab_is_up(lab: Lab, kit: "Kit") -> None:
+    (lab.folder / "faults.toml").write_text('[[fault]]\nname = "dies-at-once"\nwhen = "num-prompts"\n')
+    async with kit.connect(lab) as client:
+        assert await client.run("job", RUN, **CACHE) == 1
+        assert "ImportError" in await client.text("job")
+
+
+async def test_engine_faults(tmp_path: Path, kit: "Kit") -> None:
+    faults = [
+        Fault("pull-denied", when="0.9.1_20250715"),
+        Fault("no-space", when="0.10.0"),
+        Fault("no-network", when="0.10.1"),
+    ]
+    async with Lab(tmp_path, hosts=1, speed=50_000.0, faults=faults) as lab, kit.connect(lab) as client:
+        pull = "/images/create?fromImage=rocm/vllm&tag="
+        denied = await client.call("POST", f"{pull}rocm6.4.1_vllm_0.9.1_20250715")
+        assert (denied.status, "pull access denied" in denied.message) == (404, True)
+        full = await client.call("POST", f"{pull}rocm6.4.1_vllm_0.10.0_20250812")
+        assert full.status == 200
+        assert "no space left on device" in json.loads(full.body.splitlines()[-1])["error"]
+        assert (await client.call("GET", "/images/rocm/vllm:rocm6.4.1_vllm_0.10.0_20250812/json")).status == 404
+        offline = await client.call("POST", f"{pull}rocm6.4.1_vllm_0.10.1_20250909")
+        assert (offline.status, "dial tcp: lookup" in offline.message) == (500, True)
+
+
+@pytest.mark.parametrize("fault", sorted(set(HOST_FAULTS) - {"no-boot"}))
+async def test_host_faults_show_on_their_host_only(tmp_path: Path, kit: "Kit", fault: str) -> None:
+    bad, good = "lab-mi300x-01", "lab-mi300x-02"
+    async with Lab(tmp_path, hosts=2, faults=[Fault(fault, host=bad)]) as lab:
+        seen = {name: await symptoms(lab, kit, name) for name in (bad, good)}
+    assert seen[good] == set()
+    assert seen[bad] == {fault}
+
+
+async def symptoms(lab: Lab, kit: "Kit", name: str) -> set[str]:
+    root = lab.machines[name].root
+    cache = root / "data/huggingface/hub"
+    found = set()
+    if not (root / "dev/kfd").exists():
+        found.add("kfd-missing")
+    elif int((root / f"sys/bus/pci/devices/{roots.bdf(0)}/mem_info_vram_used").read_text()) > 1 << 33:
+        found.add("busy-gpu")
+    if (root / "proc/sys/kernel/numa_balancing").read_text() != "0\n":
+        found.add("numa-balancing")
+    if not cache.exists():
+        found.add("model-missing")
+    elif not hub.cached(cache, MODEL):
+        assert list((cache / hub.folder(MODEL) / "blobs").glob("*.incomplete"))
+        found.add("model-incomplete")
+    data = re.search(r" (\d+) \d+% /data\n", (root / "@commands/df").read_text())
+    assert data is not None
+    if int(data[1]) < 1 << 20:
+        found.add("disk-full")
+    async with kit.connect(lab, name) as client:
+        try:
+            if not (await client.call("GET", "/images/json")).json:
+                found.add("no-image")
+        except asyncssh.ChannelOpenError:
+            found.add("no-docker-permission")
+    return found
+
+
+async def test_a_host_that_does_not_boot_refuses_connections(tmp_path: Path, kit: "Kit") -> None:
+    async with Lab(tmp_path, hosts=2, faults=[Fault("no-boot", host="lab-mi300x-01")]) as lab:
+        with pytest.raises(OSError, match=r"refused|Connect"):
+            async with kit.connect(lab):
+                pass
+        async with kit.connect(lab, "lab-mi300x-02") as client:
+            assert (await client.call("GET", "/_ping")).status == 200
+
+
+def test_an_unknown_failure_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
+    place = tmp_path / "faults.toml"
+    place.write_text('[[fault]]\nname = "oops"\n')
+    with pytest.raises(FaultsError, match=r"fault 1: no failure is called 'oops'; known: .*oom"):
+        Faults(place).current()
+
+
+def test_the_faults_file_explains_every_failure(tmp_path: Path) -> None:
+    faults = Faults(tmp_path / "faults.toml")
+    faults.write([Fault("hang", host="lab-*", when="405B", times=2)])
+    text = (tmp_path / "faults.toml").read_text()
+    assert all(f"# {name}: " in text for name in ALL)
+    assert faults.current() == (Fault("hang", host="lab-*", when="405B", times=2),)
+
+
+PROFILES = Path(__file__).parents[2] / "profiles/matrices"
+
+
+@pytest.mark.parametrize("name", ["vllm-0.8.5-throughput", "vllm-0.8.5-latency"])
+def test_the_labs_references_are_for_the_cells_of_the_shipped_matrices(name: str) -> None:
+    matrix = tomllib.loads((PROFILES / f"{name}.toml").read_text())
+    shipped = []
+    for group in matrix["group"]:
+        title = group["title"].lower().replace(" ", "-")
+        for row in group["rows"]:
+            shipped.append(matrix["cell_id"].format(**{**matrix["parameters"], **row, "title": title}))
+    document = tomllib.loads(reference.document())
+    table = next(one for one in document["table"] if one["matrix"] == name)
+    assert (document["set"], "fictional" in document["source"]) == ("lab", True)
+    assert list(table["figures"]) == shipped or set(table["figures"]) == set(shipped)
+    assert [column["under"]["gpu"] for column in table["columns"]] == ["MI300X", "MI325X"]
+    assert {column["image"] for column in table["columns"]} == {matrix["image"]}
+
+
+def test_the_labs_figures_are_not_the_published_ones() -> None:
+    published = set()
+    for place in PROFILES.glob("vllm-*.toml"):
+        published |= set(re.findall(r'printed = "([\d.]+)"', place.read_text()))
+    own = re.findall(r'"([\d.]+)"[,\]]', reference.document())
+    assert len(published) == 40
+    assert not published & set(own)
