@@ -130,20 +130,20 @@ def _from_ini(text: str, path: Path) -> Imported:
             group, _, kind = line[1:-1].partition(":")
             kind = kind or "hosts"
             continue
+        if kind == "vars":
+            key, _, value = line.partition("=")
+            group_vars.setdefault(group, {})[key.strip()] = value.strip().strip("\"'")
+            continue
         try:
             words = shlex.split(line, comments=True)
-            pairs = dict(word.split("=", 1) for word in words[1:])
         except ValueError as error:
             raise FleetError(f"{path} line {number}: {error}") from None
         if kind == "children":
             children.setdefault(group, []).append(words[0])
-        elif kind == "vars":
-            key, _, value = line.partition("=")
-            group_vars.setdefault(group, {})[key.strip()] = value.strip().strip("\"'")
-        else:
-            for name in _ansible_names(words[0]):
-                variables.setdefault(name, {}).update(pairs)
-                members.setdefault(group, []).append(name)
+            continue
+        for name in _ansible_names(words[0]):
+            variables.setdefault(name, {}).update(dict(word.split("=", 1) for word in words[1:] if "=" in word))
+            members.setdefault(group, []).append(name)
     for owner, values in group_vars.items():
         for name in variables if owner == "all" else _below(owner, members, children):
             variables[name] = {**values, **variables.get(name, {})}
