@@ -6,6 +6,7 @@ import msgspec
 
 import console.workloads  # noqa: F401 - importing it fills the registry that the catalog checks rows against
 from console.catalog import shelf
+from console.catalog.errors import CatalogError
 from console.desk.errors import DeskError
 from console.desk.settings import Settings
 from console.fleet import inventory
@@ -63,7 +64,7 @@ def profile_problems(settings: Settings) -> tuple[str, ...]:
     """What is wrong with the profiles, one line each."""
     try:
         fleet_catalog(settings)
-    except (shelf.CatalogError, DeskError) as error:
+    except (CatalogError, DeskError) as error:
         return tuple(str(error).splitlines())
     except FleetError:
         return ()  # the fleet file is not a profile; `config check` speaks of it

@@ -1,0 +1,46 @@
+"""`instinct plan`: a dry run."""
+
+import asyncio
+import json
+from typing import Any
+
+import click
+
+from console.cli import asking, printing
+from console.cli.exits import Exit
+from console.cli.framework import Front, command, json_option, pass_front
+from console.cli.options import cell_options, matrices_argument, request
+
+
+@command(
+    "plan",
+    example="instinct plan vllm-0.8.5-throughput --hosts node01\n"
+    "instinct plan vllm-0.8.5-latency --server mi300x-2x9654 --only 'model~70B and batch_size==1'",
+)
+@matrices_argument
+@cell_options
+@click.option("--server", metavar="PROFILE", help="Plan on paper for a server profile, without a fleet.")
+@json_option
+@pass_front
+def main(front: Front, /, matrices: tuple[str, ...], server: str | None, as_json: bool, **said: Any) -> Exit:
+    """What would run where, exactly; nothing is started, fetched or claimed.
+
+    The attempts are counted first. Then, for each: image, command and environment to copy and paste, devices,
+    expected time (fetch, start-up and measuring apart), disk need, what differs from the published command, and what
+    preflight found: block (cannot run), spoil (the figure would not count) or note.
+    """
+    from console.cli.plan_text import plan_lines
+    from console.desk import launching
+    from console.fleet.engine.body import shell_line
+
+    asked = request(matrices, said, server=server)
+    planned = asyncio.run(launching.make_plan(front.settings(), asked, ask=asking.asker()))
+    if as_json:
+        printing.data(json.dumps(launching.plan_json(planned.plan), indent=2, ensure_ascii=False))
+    else:
+        for line in plan_lines(planned.plan, lambda part: shell_line(part, entry=False)):
+            printing.data(line)
+    for host, problem in planned.surveyed.problems.items():
+        printing.error(f"{host}: {problem}")
+    nobody = bool(planned.surveyed.problems) and not planned.surveyed.facts
+    return Exit.CONNECT if nobody else Exit.DONE

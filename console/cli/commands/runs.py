@@ -1,0 +1,44 @@
+"""`instinct runs`: what was run."""
+
+from console.cli import printing, times
+from console.cli.framework import Front, command, json_option, pass_front
+from console.cli.printing import Column
+
+
+@command("runs", example="instinct runs\ninstinct runs --json")
+@json_option
+@pass_front
+def main(front: Front, as_json: bool) -> None:
+    """Every run in the store, newest first: how it stands and what became of its attempts."""
+    from console.desk import history
+
+    summaries = history.summaries(front.settings())
+    if as_json:
+        printing.json_rows("runs", summaries)
+        return
+    columns = [
+        Column("run"),
+        Column("label", shrink=True),
+        Column("opened"),
+        Column("state"),
+        Column("ok", align="right"),
+        Column("failed", align="right"),
+        Column("not run", align="right"),
+        Column("open", align="right"),
+        Column("matrices", shrink=True),
+    ]
+    rows = [
+        (
+            item.run,
+            item.label,
+            times.iso(item.opened_at_ns),
+            item.state + (", simulated" if item.simulated else ""),
+            item.ok,
+            item.failed,
+            item.not_run,
+            item.open,
+            item.matrices,
+        )
+        for item in summaries
+    ]
+    printing.table(columns, rows)

@@ -1,0 +1,31 @@
+"""The end of a run on a terminal: its result tables, its files, its exit code."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from console.cli import printing
+from console.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from console.desk.settings import Settings
+
+
+def report(settings: "Settings", run: str, outputs: Sequence[Path] = (), *, as_json: bool = False) -> Exit:
+    """Print the results, write the files, and say with which code to leave."""
+    from console.cli.result_text import print_pages
+    from console.desk import history, tables
+
+    table = tables.results(settings, (run,))
+    for output in outputs:
+        tables.save(settings, table, output)
+        printing.note(f"{output}: {table.height} rows")
+    if as_json:
+        printing.data(tables.rendered(settings, table, ".json").decode().rstrip("\n"))
+    else:
+        print_pages(tables.pages(settings, table), table)
+    ending = history.ending(settings, run)
+    printing.note(f"{run}: {ending.ok} ok, {ending.failed} failed, {ending.not_run} not run or stopped")
+    if ending.ok == ending.total and ending.total:
+        return Exit.DONE
+    return Exit.CONNECT if ending.total and ending.unreachable == ending.total else Exit.CELL

@@ -1,0 +1,113 @@
+"""Following a run from the journal, and conducting one in the foreground while following it."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+from console.cli.live import REDRAW_S, Display
+from console.desk import desk, feeds, history, launching
+from console.desk.board import Board
+from console.desk.settings import Settings
+from console.desk.surveying import DockerSite
+
+Handlers = dict[signal.Signals, Callable[[], object]]
+
+LEFT = (
+    "left {run}: its containers run on, each to its own deadline; `instinct run --resume {run}` carries on, "
+    "`instinct stop {run}` ends it"
+)
+STOPPING = "stopping {run}: what runs is ended and collected; interrupt again to leave now, the containers then run on"
+
+
+async def follow(settings: Settings, run: str, display: Display) -> None:
+    """Show a run until it is closed."""
+    board = Board()
+
+    async def redraw() -> None:
+        while True:
+            display.tick(board, time.time_ns())
+            await asyncio.sleep(REDRAW_S)
+
+    with desk.tail(settings) as tail:
+        drawing = asyncio.create_task(redraw())
+        try:
+            async for batch in feeds.follow(tail, run):
+                display.changed(board, board.apply(batch))
+        finally:
+            drawing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await drawing
+
+
+async def watch(settings: Settings, run: str, display: Display) -> bool:
+    """Show a run until it is closed (True), or nobody conducts it any more (False)."""
+    following = asyncio.create_task(follow(settings, run, display))
+    while not following.done():
+        await asyncio.wait([following], timeout=1.0)
+        if not following.done() and not history.is_conducted(settings, run):
+            # The conductor closes the run before it lets go of it, so a look after that is the last word.
+            if history.find_run(settings, run).closed_at_ns is not None:
+                break
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+            return False
+    await following
+    return True
+
+
+async def conduct(settings: Settings, run: str, display: Display, site: DockerSite | None = None) -> bool:
+    """Conduct a run and show it; True when it came to its end, False when this process left it.
+
+    The first interrupt asks the run to stop and waits for that; a second one, a hang-up or a termination leaves it:
+    its containers run on, and `--resume` carries on.
+    """
+    conducting = asyncio.create_task(launching.conduct(settings, run, site=site))
+    following = asyncio.create_task(follow(settings, run, display))
+    asks: set[asyncio.Task[bool]] = set()
+
+    def interrupt() -> None:
+        if asks:
+            conducting.cancel()
+            return
+        display.note(STOPPING.format(run=run))
+        asks.add(asyncio.create_task(history.ask_stop(settings, run, "interrupted")))
+
+    try:
+        with _handling({signal.SIGINT: interrupt, signal.SIGTERM: conducting.cancel, signal.SIGHUP: conducting.cancel}):
+            await asyncio.wait([conducting])
+        if conducting.cancelled():
+            return False
+        conducting.result()
+        await following  # it ends by itself: the run is closed
+        return True
+    finally:
+        following.cancel()
+        await asyncio.gather(following, *asks, return_exceptions=True)
+
+
+async def conduct_unseen(settings: Settings, run: str) -> bool:
+    """Conduct a run without a terminal: hang-ups mean nothing; a termination leaves the run. True at its end."""
+    conducting = asyncio.create_task(launching.conduct(settings, run))
+    handlers: Handlers = dict.fromkeys((signal.SIGINT, signal.SIGTERM), conducting.cancel)
+    handlers[signal.SIGHUP] = lambda: None
+    with _handling(handlers):
+        await asyncio.wait([conducting])
+    if conducting.cancelled():
+        return False
+    conducting.result()
+    return True
+
+
+@contextlib.contextmanager
+def _handling(handlers: Handlers) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)

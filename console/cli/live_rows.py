@@ -1,0 +1,204 @@
+"""What a live view says of each attempt, in columns of fixed width, so that nothing moves while figures change."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from console.cli import times
+from console.cli.printing import cell_width, figure, shorten
+from console.model.attempt import Outcome, Stage
+from console.model.units import binary_size
+
+if TYPE_CHECKING:
+    from console.desk.board import Board
+    from console.desk.views import AttemptView, Fetch
+
+HEADINGS = ("cell", "host", "state", "progress", "now", "mean", "left")
+RIGHT = ("now", "mean", "left")
+NO_FIGURE = (Outcome.FAILED, Outcome.NOT_RUN, Outcome.STOPPED)
+_STYLES = {Outcome.OK: "green", Outcome.FAILED: "red", Outcome.STOPPED: "yellow", Outcome.NOT_RUN: "yellow"}
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """Widths of the columns; 0 leaves one out."""
+
+    cell: int
+    host: int
+    state: int
+    progress: int
+    now: int
+    mean: int
+    left: int
+
+    @classmethod
+    def fitting(cls, width: int) -> "Layout":
+        """The best layout for a terminal of this width; cell and host take what is left over."""
+        state, progress, left = (12, 10, 6) if width < 110 else (24, 20, 10)
+        mean = 8 if width >= 72 else 0
+        columns = 7 if mean else 6
+        rest = max(20, width - (state + progress + 8 + mean + left) - 2 * (columns - 1))
+        host = min(20, max(6, rest // 4))
+        return cls(rest - host, host, state, progress, 8, mean, left)
+
+    def line(self, cells: Sequence[str]) -> str:
+        """One line of cells, one per column."""
+        parts = []
+        for name, text in zip(self.__struct_fields__, cells, strict=True):
+            width: int = getattr(self, name)
+            if width:
+                shown = shorten(text, width)
+                padding = " " * (width - cell_width(shown))
+                parts.append(padding + shown if name in RIGHT else shown + padding)
+        return "  ".join(parts).rstrip()
+
+
+def attempt_line(view: "AttemptView", now_ns: int, layout: Layout) -> tuple[str, str]:
+    """One attempt's line and its style. Without a figure, the reason takes the room of the figures."""
+    head = (name_of(view), ",".join(view.hosts), what_of(view))
+    if view.outcome in NO_FIGURE:
+        blank = layout.line((*head, "", "", "", "")).ljust(layout.cell + layout.host + layout.state + 4)
+        return f"{blank}  {reason_of(view)}", _STYLES[view.outcome]
+    eta = view.eta_s(now_ns)
+    mean = view.value if view.value is not None else view.rate.mean if view.rate else None
+    cells = (
+        *head,
+        progress_text(view, layout.progress),
+        figure(view.rate.value) if view.rate and view.outcome is None else "",
+        "" if mean is None else figure(mean),
+        "" if view.outcome or eta is None else clock(eta),
+    )
+    style = _STYLES[view.outcome] if view.outcome else "dim" if view.stage is Stage.PLANNED else ""
+    return layout.line(cells), style
+
+
+def name_of(view: "AttemptView") -> str:
+    """The cell, with its repeat and try when there are several."""
+    repeat = f" #{view.repeat}" if view.repeat > 1 else ""
+    again = f" try {view.attempt_try}" if view.attempt_try > 1 else ""
+    return f"{view.cell_id}{repeat}{again}"
+
+
+def what_of(view: "AttemptView") -> str:
+    """What it does: the outcome, the program's phase while it runs, else our stage; and a host that is not heard."""
+    if view.outcome is not None:
+        return f"{view.outcome.value}, spoiled" if view.spoiled else view.outcome.value
+    doing = view.phase.value if view.stage is Stage.RUNNING and view.phase is not None else view.stage.value
+    if view.links_lost:
+        return f"{doing}, lost {','.join(view.links_lost)}"
+    return f"{doing}, stopping" if view.stop_asked and view.stage is not Stage.PLANNED else doing
+
+
+def reason_of(view: "AttemptView") -> str:
+    """Why there is no figure: class and root-cause line."""
+    return ": ".join(part for part in (view.failure.value if view.failure else "", view.failure_line) if part)
+
+
+def progress_text(view: "AttemptView", width: int) -> str:
+    """A bar while something can be counted: bytes that arrive, or the program's own progress."""
+    if view.outcome is not None:
+        return f"vs {view.reference:g}: {view.ratio:.3f}" if view.ratio is not None and view.reference else ""
+    if view.stage is Stage.FETCHING and view.fetching:
+        return _fetch_text(view.fetching[-1], width)
+    if view.stage is not Stage.RUNNING or view.progress is None:
+        return ""
+    share = view.progress.fraction
+    if share is None:
+        return f"{view.progress.done:g} {view.progress.counts}"
+    return bar(share, width)
+
+
+def _fetch_text(fetch: "Fetch", width: int) -> str:
+    if not fetch.total_bytes:
+        return binary_size(fetch.done_bytes)
+    return bar(min(1.0, fetch.done_bytes / fetch.total_bytes), width)
+
+
+def bar(share: float, width: int) -> str:
+    """`████░░░░ 50%` in `width` columns."""
+    room = max(1, width - 5)
+    filled = int(share * room)
+    return "█" * filled + "░" * (room - filled) + f" {int(share * 100):>3}%"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as `4:05` or `1:02:03`, which keeps its width while it counts down."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def status_line(board: "Board", run: str, now_ns: int) -> str:
+    """The run in one line: how many attempts stand how, and the time left."""
+    view = board.run(run)
+    if view is None:
+        return run
+    counts = view.counts
+    parts = [f"{counts.ended}/{counts.total} done"]
+    parts += [f"{getattr(counts, name)} {name.replace('_', ' ')}" for name in ("ok", "failed", "stopped", "not_run")
+              if getattr(counts, name)]  # fmt: skip
+    parts += [f"{counts.active} active"] if counts.active else []
+    eta = board.eta_s(run, now_ns)
+    if eta is not None and view.closed_at_ns is None:
+        parts.append(f"{clock(eta)} left")
+    if view.stop_asked and view.closed_at_ns is None:
+        parts.append("stopping")
+    title = f"{run} {view.label}".rstrip() + (" SIMULATED" if view.simulated else "")
+    return f"{title}: {', '.join(parts)}"
+
+
+def worth_showing(views: "Sequence[AttemptView]", room: int) -> "tuple[Sequence[AttemptView], int]":
+    """The attempts to show in `room` lines, in their order, and how many are left out.
+
+    What runs comes first, then failures, then what ended last, then what is next.
+    """
+    if len(views) <= room:
+        return views, 0
+
+    def rank(view: "AttemptView") -> tuple[int, int]:
+        if view.outcome is None and view.stage is not Stage.PLANNED:
+            return 0, view.position
+        if view.outcome is Outcome.FAILED:
+            return 1, -(view.ended_at_ns or 0)
+        if view.outcome is Outcome.OK:
+            return 2, -(view.ended_at_ns or 0)
+        return (3, view.position) if view.outcome is None else (4, view.position)
+
+    chosen = {view.attempt for view in sorted(views, key=rank)[: room - 1]}
+    return [view for view in views if view.attempt in chosen], len(views) - len(chosen)
+
+
+def news_of(view: "AttemptView") -> tuple[object, str]:
+    """A line for a log, and what of it is news: a change of state, every tenth of a fetch or of the measuring."""
+    at_ns = max(view.stage_since_ns, view.phase_since_ns or 0, view.ended_at_ns or 0)
+    what, said = what_of(view), ""
+    key: tuple[object, ...] = (what, view.stage)
+    if view.outcome in NO_FIGURE:
+        said = reason_of(view)
+    elif view.outcome is not None:
+        said = f"{figure(view.value)} {view.metric}" + (" (simulated)" if view.simulated else "")
+        said += f", {view.ratio:.3f} of {view.reference:g}" if view.ratio is not None and view.reference else ""
+    elif view.stage is Stage.FETCHING and view.fetching:
+        fetch = view.fetching[-1]
+        share = fetch.done_bytes / fetch.total_bytes if fetch.total_bytes else None
+        tenth = int(share * 10) if share is not None else fetch.done_bytes >> 30
+        key, at_ns = (*key, fetch.name, tenth), max(at_ns, fetch.at_ns)
+        said = f"{fetch.name} {f'{share:.0%}' if share is not None else binary_size(fetch.done_bytes)}"
+    elif view.stage is Stage.RUNNING and (view.progress or view.rate):
+        key, at_ns, said = _live_news(view, key, at_ns)
+    elif view.detail:
+        key, said = (*key, view.detail), view.detail
+    where = f" on {','.join(view.hosts)}" if view.hosts else ""
+    return key, f"{times.iso(at_ns)} {view.matrix}/{name_of(view)}{where}: {what}" + (f": {said}" if said else "")
+
+
+def _live_news(view: "AttemptView", key: tuple[object, ...], at_ns: int) -> tuple[tuple[object, ...], int, str]:
+    parts = []
+    if view.progress is not None and view.progress.fraction is not None:
+        key, at_ns = (*key, int(view.progress.fraction * 10)), max(at_ns, view.progress.at_ns)
+        parts.append(f"{view.progress.fraction:.0%} of {view.progress.total:g} {view.progress.counts}".rstrip())
+    if view.rate is not None:
+        mean = f", mean {figure(view.rate.mean)}" if view.rate.mean is not None else ""
+        key, at_ns = (*key, "rate"), max(at_ns, view.rate.at_ns)
+        parts.append(f"{figure(view.rate.value)} {view.rate.unit}{mean}")
+    return key, at_ns, ", ".join(parts)
