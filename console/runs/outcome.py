@@ -46,7 +46,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def decide(launch: Launch, ends: Mapping[str, PartEnd]) -> Decision:
     """Outcome of an attempt whose parts ended by themselves; parts that never started are absent from `ends`."""
     deciding = [part.name for part in launch.parts if part.decides and part.name in ends]
-    result = ends[deciding[0]].result if deciding else None
+    result = _merged(ends[deciding[0]].result, [end.result for end in ends.values()]) if deciding else None
     failures = [(end.finished_at, failure) for end in ends.values() if (failure := part_failure(end)) is not None]
     # a helper that was told to end when the work was done did not fail
     done = result is not None and result.failure is None and all(ends[name].exit_code == 0 for name in deciding)
@@ -63,6 +63,16 @@ def decide(launch: Launch, ends: Mapping[str, PartEnd]) -> Decision:
         result=result,
         failure=msgspec.structs.replace(first, others=(*first.others, *others)),
     )
+
+
+def _merged(decider: Result, others: Sequence[Result]) -> Result:
+    """The deciding part's figures with what only a helper could see: its engine, and reasons from its log."""
+    reasons = list(decider.reasons)
+    engine, version = decider.engine, decider.engine_version
+    for other in others:
+        engine, version = engine or other.engine, version or other.engine_version
+        reasons += [reason for reason in other.reasons if reason not in reasons]
+    return msgspec.structs.replace(decider, engine=engine, engine_version=version, reasons=tuple(reasons))
 
 
 def part_failure(end: PartEnd) -> Failure | None:

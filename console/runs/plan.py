@@ -9,6 +9,7 @@ from console.catalog.selection import select
 from console.catalog.shelf import Catalog, adapt
 from console.fleet.host import Host
 from console.health.check_ids import CheckId
+from console.health.expectation import adjusted
 from console.health.preflight import preflight
 from console.model.cell import AnyCell
 from console.model.facts import HostFacts, Known
@@ -158,7 +159,7 @@ def plan_cell(
     findings = list(_support(workload, cell, first))
     server = _server(catalog, request.server)
     if hosts:
-        seats, found = _seats(hosts[: need.nodes], surveys, need, catalog, image, model)
+        seats, found = _seats(hosts[: need.nodes], surveys, need, catalog, cell, image, model)
         findings.extend(found)
         if len(hosts) < need.nodes:
             findings.append(_block("hosts", first, f"{need.nodes} hosts are needed, {len(hosts)} are selected"))
@@ -214,6 +215,7 @@ def _seats(
     surveys: Mapping[str, HostFacts | str],
     need: Need,
     catalog: Catalog,
+    cell: AnyCell,
     image: Image,
     model: ModelCard,
 ) -> tuple[tuple[Seat, ...], list[Finding]]:
@@ -223,20 +225,21 @@ def _seats(
         if isinstance(facts, str):
             findings.append(_block("reachable", host.name, facts))
             continue
-        findings.extend(judge_host(host, facts, need, catalog, image, model))
+        findings.extend(judge_host(host, facts, need, catalog, cell, image, model))
         seats.append(seat_of(rank, host, facts, need, model))
     return tuple(seats), findings
 
 
 def judge_host(
-    host: Host, facts: HostFacts, need: Need, catalog: Catalog, image: Image, model: ModelCard
+    host: Host, facts: HostFacts, need: Need, catalog: Catalog, cell: AnyCell, image: Image, model: ModelCard
 ) -> tuple[Finding, ...]:
     """Preflight of one host, with the profile and the GPU specification that apply to it."""
     server = catalog.servers.get(host.server) if host.server else None
     gpu = catalog.gpus.get(server.gpu) if server else None
     if gpu is None and isinstance(facts.gpus, Known) and facts.gpus.value:
         gpu = catalog.gpu_of_device(facts.gpus.value[0].device_id)
-    return preflight(need, facts, server, gpu, model, image.ref)
+    expected = adjusted(server, host.expect) if server else None
+    return preflight(need, facts, expected, gpu, model, image.ref, matrix=cell.matrix)
 
 
 def _block(check: str, host: str, seen: str) -> Finding:

@@ -62,6 +62,9 @@ async def prepare(ledger: Ledger, hosts: Sequence[Host], attempt_try: int) -> La
         need = subject.workload.need(subject.cell, subject.image, subject.model)
     except WorkloadError as error:
         raise NotRun(Failure(failure=FailureClass.WRONG_PARAMETERS, line=str(error))) from error
+    if len(hosts) < need.nodes:
+        line = f"{need.nodes} hosts are needed, {len(hosts)} are selected"
+        raise NotRun(Failure(failure=FailureClass.PREFLIGHT, line=line, remedy="select more with --hosts"))
     await ledger.enter(Stage.FETCHING, "looking at the hosts")
     facts = await _fit_hosts(ledger, hosts, subject, need)
     seen = await _images(ledger, hosts, subject)
@@ -100,7 +103,9 @@ async def _fit_hosts(ledger: Ledger, hosts: Sequence[Host], subject: Subject, ne
         findings = tuple(
             item
             for host in hosts
-            for item in judge_host(host, facts[host.name], need, ledger.office.catalog, subject.image, subject.model)
+            for item in judge_host(
+                host, facts[host.name], need, ledger.office.catalog, subject.cell, subject.image, subject.model
+            )
         )
         under = {host.name: conditions(facts[host.name], need) for host in hosts}
         blocking = _blocking(findings, ledger.office.request.accept)

@@ -33,6 +33,9 @@ def turns(waiting: Sequence[Waiting], free: Iterable[str]) -> tuple[Turn, ...]:
     available = set(free)
     given: list[Turn] = []
     for item in waiting:
+        if len(item.wish) < item.nodes:
+            given.append(Turn(item.attempt, item.wish))  # it can never have enough: let it say so
+            continue
         hosts = [host for host in item.wish if host in available]
         if len(hosts) >= item.nodes:
             chosen = tuple(hosts[: item.nodes])
