@@ -1,4 +1,7 @@
-"""Named failures: which host, which program, how often. Read from `faults.toml` of the lab folder at each use."""
+"""Named failures: which host, which program, how often. Read from `faults.toml` of the lab folder at each use.
+
+A container may also ask for a program failure itself: environment `INSTINCT_LAB_FAULT` or label `instinct-lab.fault`.
+"""
 
 import tomllib
 from collections.abc import Iterable, Sequence

@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterator
 
 from console.lab import hub, vllm_offline, vllm_serve
-from console.lab.acts import Act, Exit, Program, Surroundings, Wait, err, out
+from console.lab.acts import Act, Exit, Program, Say, Surroundings, Wait, err, out
 
 NOT_PLAYED = 64
 
 _SCRIPT = re.compile(r"(?:.*/)?benchmark_(throughput|latency|serving)\.py")
 _TRAINING = re.compile(r"torchrun|tune run|train|megatron|torchtitan|primus|pretrain", re.IGNORECASE)
+_PREFIX = re.compile(rb"((?:INFO|WARNING) \d\d-\d\d \d\d:\d\d:\d\d) \[([\w.]+:\d+)\] ")
 _TOOLS = ("vllm", "hf", "huggingface-cli", "torchrun", "tune", "bash", "sh", "python", "python3")
 
 
@@ -28,8 +29,14 @@ def find(around: Surroundings) -> Program | None:
     if download is not None:
         return download
     if around.vllm is not None and (play := _vllm(around, name)) is not None:
-        return play
+        return _unbracketed(play) if around.vllm < (0, 8) else play
     return _not_played(" ".join(argv)) if name in _TOOLS else None
+
+
+def _unbracketed(play: Program) -> Program:
+    """Log lines as vLLM wrote them before 0.8: `INFO 08-20 02:39:37 metrics.py:411] …`."""
+    for act in play:
+        yield act._replace(data=_PREFIX.sub(rb"\1 \2] ", act.data)) if isinstance(act, Say) else act
 
 
 def _vllm(around: Surroundings, name: str) -> Program | None:

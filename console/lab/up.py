@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 import asyncssh
 
@@ -17,6 +19,11 @@ from console.lab.specs import Kind, lineup
 from console.lab.sshd import USER, Sshd
 
 MAX_HOSTS = 256
+MARKER = ".instinct-lab"
+
+
+class LabError(Exception):
+    """A lab that cannot be started there: why, and what to do."""
 
 
 class Lab:
@@ -41,10 +48,11 @@ class Lab:
         self._lineup = lineup(hosts)
         self.machines: dict[str, Machine] = {}
         self._sshds: dict[str, Sshd] = {}
+        self._lock: TextIO | None = None
 
     async def start(self) -> Path:
-        """Make the folder, start every host, and return the path of the fleet file."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Make the folder, start every host, and return the path of the fleet file. LabError when it may not."""
+        self._take_folder()
         for stale in ("hosts", "profiles"):
             shutil.rmtree(self.folder / stale, ignore_errors=True)
         (self.folder / "profiles/references").mkdir(parents=True)
@@ -74,6 +82,9 @@ class Lab:
         for sshd in self._sshds.values():
             await sshd.stop()
         self._sshds.clear()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     async def __aenter__(self) -> "Lab":
         await self.start()
@@ -116,6 +127,20 @@ class Lab:
                     machine.afflict(fault.name)
 
     # ---------------------------------------------------------------- parts
+
+    def _take_folder(self) -> None:
+        """A folder of somebody else's is never emptied, and one folder serves one lab at a time."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        marker = self.folder / MARKER
+        if not marker.exists() and any(self.folder.iterdir()):
+            raise LabError(f"{self.folder} is not empty and not a lab's; choose a new folder")
+        lock = marker.open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise LabError(f"a lab is already up in {self.folder}; choose another folder") from error
+        self._lock = lock
 
     def _build(self) -> None:
         with tempfile.TemporaryDirectory(prefix=".template-", dir=self.folder) as scratch:

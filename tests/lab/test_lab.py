@@ -12,7 +12,7 @@ import pytest
 
 from console.lab import hub, reference, roots
 from console.lab.faults import ALL, HOST_FAULTS, Fault, Faults, FaultsError
-from console.lab.up import Lab
+from console.lab.up import Lab, LabError
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Kit
@@ -78,6 +78,19 @@ async def test_a_lab_can_be_started_again_in_its_folder(tmp_path: Path, kit: "Ki
     for _ in range(2):
         async with Lab(tmp_path, hosts=1) as lab, kit.connect(lab) as client:
             assert (await client.call("GET", "/_ping")).status == 200
+
+
+async def test_a_folder_that_is_not_a_labs_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "hosts/mine").write_text("keep")
+    with pytest.raises(LabError, match="is not empty and not a lab's"):
+        await Lab(tmp_path, hosts=1).start()
+    assert (tmp_path / "hosts/mine").read_text() == "keep"
+
+
+async def test_one_folder_serves_one_lab_at_a_time(lab: Lab) -> None:
+    with pytest.raises(LabError, match="already up"):
+        await Lab(lab.folder, hosts=1).start()
 
 
 async def test_root_folders_hold_what_a_probe_reads(lab: Lab, kit: "Kit") -> None:

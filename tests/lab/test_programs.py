@@ -227,6 +227,12 @@ def test_the_oldest_image_prints_one_tokens_figure_and_no_counts(play: Play) -> 
     assert "Total num output tokens" not in done.text
 
 
+def test_log_lines_of_old_images_have_no_opening_bracket(play: Play) -> None:
+    text = play(THROUGHPUT, vllm="0.6.6").text
+    assert re.search(r"^INFO \d\d-\d\d \d\d:\d\d:\d\d metrics\.py:486\] Avg prompt throughput", text, re.M)
+    assert "[metrics.py" not in text
+
+
 def test_requests_that_do_not_fit_the_cache_wait_and_are_preempted(play: Play) -> None:
     model = "amd/Llama-3.1-405B-Instruct-FP8-KV"
     line = THROUGHPUT.replace(MODEL, model).replace("--output-len 2048", "--output-len 4096").replace("3200", "1500")
