@@ -65,13 +65,14 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     matrix: str
     rows: int
     run: int
+    measured: int
     not_in_run: tuple[str, ...]
     without_reference: tuple[str, ...]
     not_in_matrix: tuple[str, ...]
 
     def sentences(self) -> tuple[str, ...]:
         """What is missing, in words; always at least how much was run."""
-        found = [f"{self.run} of {self.rows} rows of {self.matrix} were run"]
+        found = [f"{self.measured} of {self.rows} rows of {self.matrix} have a figure"]
         if self.not_in_run:
             found.append(f"references without a result: {', '.join(self.not_in_run)}")
         if self.without_reference:
@@ -150,6 +151,7 @@ def coverage(rows: Sequence[Row], name: str, matrix: Matrix | None) -> Coverage:
         matrix=name,
         rows=len(cells),
         run=len([cell for cell in run if cell in cells]),
+        measured=len({row["cell"] for row in rows if row["median"] is not None and row["cell"] in cells}),
         not_in_run=tuple(cell for cell in cells if cell not in run and cell in referenced),
         without_reference=tuple(lacking),
         not_in_matrix=tuple(cell for cell in run if cell not in cells),

@@ -99,7 +99,7 @@ def test_a_reference_without_a_result_and_a_result_without_a_reference_are_said(
     book.measure(replace(matrix.cells[0], id="70b-out2048+num_prompts=7", references=()), 1.0)
     summary = frames.summary(frames.results(book.tail, shelf, ["r1"]))
     assert page(summary, matrix.name, matrix).coverage.sentences() == (
-        "1 of 3 rows of vllm-throughput were run",
+        "1 of 3 rows of vllm-throughput have a figure",
         "references without a result: 70b-out4096, 70b-out8192",
         "results without a reference: 70b-out2048, 70b-out2048+num_prompts=7",
         "not rows of vllm-throughput: 70b-out2048+num_prompts=7",
