@@ -17,6 +17,9 @@ from console.results.rows import Row
 
 __all__ = ["COMPARISON", "Coverage", "Page", "compare", "coverage", "figure", "page", "pages", "table_summary"]
 
+UNFINISHED = "unfinished"
+"""Stands for the verdict of a cell none of whose attempts has ended."""
+
 PLAIN_COLUMNS = (
     Column(heading="Cell", key="cell"),
     Column(heading="Precision", key="precision"),
@@ -137,7 +140,7 @@ def table_summary(rows: Sequence[Row], table_rows: int) -> TableSummary:
     ratios = []
     for row in rows:
         counts = row["verdict"] in {verdict.value for verdict in COMPARED}
-        ratios.append(RowRatio(_name(row), row["verdict"] or row["state"], row["median_ratio"] if counts else None))
+        ratios.append(RowRatio(_name(row), row["verdict"] or UNFINISHED, row["median_ratio"] if counts else None))
     return summarise(ratios, table_rows)
 
 
@@ -187,7 +190,7 @@ def _verdict(row: Row) -> str:
     """The verdict; with the band of an unconfirmed figure and the class of a failure."""
     verdict: str | None = row["verdict"]
     if verdict is None:
-        return str(row["state"])
+        return UNFINISHED
     if verdict == "unconfirmed" and row["band"]:
         return f"{verdict} ({row['band']})"
     if verdict in ("failed", "not run") and row["failure"]:
