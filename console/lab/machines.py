@@ -42,9 +42,12 @@ class Machine:
         self._turns[text] = self._turns.get(text, -1) + 1
         return self._turns[text]
 
-    def build(self, template: roots.Template) -> None:
-        """Make the root folder from its kind's template and give it the faults it starts with."""
-        template.spread(self.root)
+    def build(self, template: roots.Template | None) -> None:
+        """Make the root folder, from its kind's template if there is one, and give it the faults it starts with."""
+        if template is None:
+            roots.write_template(self.kind, self.root)
+        else:
+            template.spread(self.root)
         roots.write_own(self.kind, self.name, self.root)
         self._write_commands()
         if not self.faults.has("no-image", self.name):

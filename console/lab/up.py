@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -146,13 +147,14 @@ class Lab:
         with tempfile.TemporaryDirectory(prefix=".template-", dir=self.folder) as scratch:
             (self.folder / "hosts").mkdir()
             templates: dict[str, roots.Template] = {}
+            counts = Counter(kind.server for _, kind in self._lineup)
             for name, kind in self._lineup:
-                if kind.server not in templates:
+                machine = self._machine(name, kind)
+                if counts[kind.server] > 1 and kind.server not in templates:
                     place = Path(scratch) / kind.server
                     roots.write_template(kind, place)
                     templates[kind.server] = roots.Template(place)
-                machine = self._machine(name, kind)
-                machine.build(templates[kind.server])
+                machine.build(templates.get(kind.server))
                 self.machines[name] = machine
 
     def _machine(self, name: str, kind: Kind) -> Machine:
