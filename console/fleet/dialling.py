@@ -12,6 +12,7 @@ from console.fleet.host import Fleet, SshOptions
 from console.fleet.hostkeys import KnownHosts
 from console.fleet.link import LinkError
 from console.fleet.sshconfig import Settings
+from console.model.text import clean
 
 Ask = Callable[[str, str, bool], Awaitable[str | None]]
 """ask(host, prompt, echo): a person's answer to a password or one-time-code prompt; None gives up."""
@@ -63,8 +64,8 @@ class Greeter(asyncssh.SSHClient):
         """Put the server's prompts to a person, one after the other."""
         answers: list[str] = []
         for number, (prompt, echo) in enumerate(prompts):
-            lead = "\n".join(text for text in (name, instructions) if text) if number == 0 else ""
-            answer = await self._answer(f"{lead}\n{prompt}" if lead else prompt, echo=echo)
+            lead = [name, instructions] if number == 0 else []
+            answer = await self._answer("\n".join(clean(text) for text in (*lead, prompt) if text), echo=echo)
             if answer is None:
                 return None
             answers.append(answer)

@@ -104,6 +104,12 @@ class Links:
             if name in key:
                 route.failures, route.not_before, route.error = 0, 0.0, None
 
+    async def sign_in(self, name: str) -> Link:
+        """The live link of a host, or of a jump host by its name: prompts of a bastion are answered once, here."""
+        if any(host.name == name for host in self.fleet.hosts):
+            return await self.get(name)
+        return await self._link(self._hop(name), (name,), (_JUMP, name))
+
     async def scan(self, name: str) -> tuple[HostKey, ...]:
         """The host keys of a host, or of a jump host by its name, fetched without signing in."""
         target = self._find(name)

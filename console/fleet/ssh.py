@@ -27,6 +27,7 @@ OUTPUT_LIMIT = 64 * 1024 * 1024
 """No script of ours prints more; a host that does is not believed."""
 _LOOK = b"""
 if [ ! -e "$P" ]; then echo missing
+elif case $(ls -ld "$P") in ?---------*) true ;; *) false ;; esac; then echo denied
 elif [ ! -S "$P" ] || [ ! -r "$P" ] || [ ! -w "$P" ]; then echo denied
 elif grep -F " $P" /proc/net/unix | grep -q " 00010000 "; then echo forwarding
 else echo silent
@@ -207,7 +208,8 @@ class SshLink:
 
     async def _why_no_socket(self, path: str, error: asyncssh.ChannelOpenError) -> ChannelRefused:
         """A second look: the refusal reads the same for a missing socket, a forbidden one and forwarding off."""
-        look = b"P=%s\n" % shlex.quote(path).encode() + _LOOK
+        below = self._host.root or "" if path != self._host.docker_socket else ""
+        look = b"P=%s\n" % shlex.quote(below + path).encode() + _LOOK
         try:
             seen = (await self.run(look, timeout_s=10)).stdout.decode("ascii", "replace").strip()
         except LinkLost:

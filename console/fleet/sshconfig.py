@@ -199,17 +199,31 @@ def _client_keys(fleet: Fleet, target: Target, config: SSHClientConfig, notes: l
     files: Any = config.get("IdentityFile")
     if not files:
         return None
+    only = bool(config.get("IdentitiesOnly"))
     found: list[str] = []
     for name in files:
         path = Path(name).expanduser()
         public = path.with_name(path.name + ".pub")
-        if path.is_file() and os.access(path, os.R_OK):
+        why = _unusable(path)
+        if not why:
             found.append(str(path))
-        elif config.get("IdentitiesOnly") and public.is_file():
-            found.append(str(public))
+        elif only and public.is_file():
+            found.append(str(public))  # names the key of the agent that may be used
         else:
-            notes.append(f"IdentityFile {path} is missing or unreadable: skipped")
+            notes.append(f"IdentityFile {path} {why}: skipped")
     return tuple(found)
+
+
+def _unusable(path: Path) -> str:
+    """Why a private key file cannot be offered; nothing when it can."""
+    try:
+        asyncssh.read_private_key(path)
+    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
+        locked = isinstance(error, asyncssh.KeyEncryptionError) or "passphrase" in str(error).lower()
+        return "is encrypted (add it to the agent with ssh-add)" if locked else "is no private key"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return ""
 
 
 def _splits(line: str) -> bool:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from console.fleet.host import Fleet
@@ -57,11 +58,25 @@ def test_a_condition_asyncssh_does_not_know_skips_its_block_with_a_note(home: Pa
     assert "line 1" in found.notes[0]
 
 
-def test_a_missing_identity_file_is_skipped_with_a_note_as_openssh_does(home: Path) -> None:
-    (home / ".ssh" / "lab").write_text("key", encoding="utf-8")
-    found = settings(home, "Host *\n  IdentityFile ~/.ssh/none\n  IdentityFile ~/.ssh/lab\n")
-    assert found.client_keys == (str(home / ".ssh" / "lab"),)
-    assert any("none is missing" in note for note in found.notes)
+def test_an_identity_file_that_cannot_be_used_is_skipped_with_a_note_as_openssh_does(home: Path) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(home / ".ssh" / "good")
+    key.write_private_key(home / ".ssh" / "locked", "pkcs8-pem", passphrase="secret")
+    (home / ".ssh" / "junk").write_text("junk", encoding="utf-8")
+    names = ("none", "locked", "junk", "good")
+    found = settings(home, "Host *\n" + "".join(f"  IdentityFile ~/.ssh/{name}\n" for name in names))
+    assert found.client_keys == (str(home / ".ssh" / "good"),)
+    assert [note.split(" ", 2)[2] for note in found.notes] == [
+        "cannot be read (No such file or directory): skipped",
+        "is encrypted (add it to the agent with ssh-add): skipped",
+        "is no private key: skipped",
+    ]
+
+
+def test_with_identities_only_the_public_half_names_the_key_of_the_agent(home: Path) -> None:
+    asyncssh.generate_private_key("ssh-ed25519").write_public_key(home / ".ssh" / "hardware.pub")
+    found = settings(home, "Host *\n  IdentitiesOnly yes\n  IdentityFile ~/.ssh/hardware\n")
+    assert found.client_keys == (str(home / ".ssh" / "hardware.pub"),)
 
 
 def test_an_identity_the_fleet_file_names_must_be_there(home: Path) -> None:

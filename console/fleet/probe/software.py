@@ -13,7 +13,11 @@ SCRIPT = r"""
 # socket PATH: `=PATH ok` when the user may open it, `=PATH denied` or `=PATH other` when not, `!PATH absent`
 socket() {
   if [ ! -e "$ROOT$1" ]; then printf '!%s absent\n' "$1"
-  elif [ -n "$ROOT" ]; then printf '=%s ok\n' "$1"; usable=yes
+  elif [ -n "$ROOT" ]; then  # a stand-in file: only its mode says something
+    case $(ls -ld "$ROOT$1") in
+      ?---------*) printf '=%s denied\n' "$1" ;;
+      *) printf '=%s ok\n' "$1"; usable=yes ;;
+    esac
   elif [ ! -S "$1" ]; then printf '=%s other\n' "$1"
   elif [ -r "$1" ] && [ -w "$1" ]; then printf '=%s ok\n' "$1"; usable=yes
   else printf '=%s denied\n' "$1"
