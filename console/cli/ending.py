@@ -23,7 +23,7 @@ def report(settings: "Settings", run: str, outputs: Sequence[Path] = (), *, as_j
     if as_json:
         printing.data(tables.rendered(settings, table, ".json").decode().rstrip("\n"))
     else:
-        print_pages(tables.pages(settings, table), table)
+        print_pages(tables.pages(settings, table))
     ending = history.ending(settings, run)
     printing.note(f"{run}: {ending.ok} ok, {ending.failed} failed, {ending.not_run} not run or stopped")
     if ending.ok == ending.total and ending.total:

@@ -15,9 +15,19 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-_EXPECTED: tuple[tuple[str, str, Exit], ...] = (
+EXPECTED: tuple[tuple[str, str, Exit], ...] = (
     ("console.desk.settings", "SettingsError", Exit.USAGE),
     ("console.desk.errors", "DeskError", Exit.USAGE),
+    ("console.catalog.errors", "CatalogError", Exit.USAGE),
+    ("console.workloads.base", "WorkloadError", Exit.USAGE),
+    ("console.fleet.host", "FleetError", Exit.USAGE),
+    ("console.fleet.link", "LinkError", Exit.CONNECT),
+    ("console.fleet.engine.errors", "EngineError", Exit.CELL),
+    ("console.runs.plan", "PlanError", Exit.USAGE),
+    ("console.runs.site", "SiteError", Exit.CONNECT),
+    ("console.runs.conductor", "RunHeld", Exit.USAGE),
+    ("console.store.errors", "StoreError", Exit.USAGE),
+    ("console.results.errors", "ResultsError", Exit.USAGE),
 )
 """Module, class, code. By name, so that an error of a heavy room is recognised without importing the room."""
 
@@ -26,7 +36,7 @@ def code_of(error: BaseException) -> Exit | None:
     """The exit code of an expected error, None for one that nobody planned for."""
     if isinstance(error, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    for module, name, code in _EXPECTED:
+    for module, name, code in EXPECTED:
         found = getattr(sys.modules.get(module), name, None)
         if found is not None and isinstance(error, found):
             return code

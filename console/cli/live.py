@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from console.cli import printing
 from console.cli.live_rows import HEADINGS, Layout, attempt_line, news_of, status_line, worth_showing
+from console.model.attempt import Stage
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -52,7 +53,7 @@ class LineDisplay:
         wanted = set(attempts)
         for view in board.attempts(self._run):
             name = view.attempt
-            if name not in wanted:
+            if name not in wanted or view.stage is Stage.PLANNED:
                 continue
             key, line = news_of(view)
             if self._told.get(name) != key:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from console.cli import times
-from console.cli.printing import cell_width, figure, shorten
+from console.cli.printing import cell_width, figure, shorten, shorten_start
 from console.model.attempt import Outcome, Stage
 from console.model.units import binary_size
 
@@ -34,12 +34,12 @@ class Layout(msgspec.Struct, frozen=True):
     @classmethod
     def fitting(cls, width: int) -> "Layout":
         """The best layout for a terminal of this width; cell and host take what is left over."""
-        state, progress, left = (12, 10, 6) if width < 110 else (24, 20, 10)
-        mean = 8 if width >= 72 else 0
+        state, progress, figures, left = (11, 9, 7, 5) if width < 110 else (24, 20, 9, 8)
+        mean = figures if width >= 72 else 0
         columns = 7 if mean else 6
-        rest = max(20, width - (state + progress + 8 + mean + left) - 2 * (columns - 1))
-        host = min(20, max(6, rest // 4))
-        return cls(rest - host, host, state, progress, 8, mean, left)
+        rest = max(20, width - (state + progress + figures + mean + left) - 2 * (columns - 1))
+        host = min(20, max(6, rest // 3))
+        return cls(rest - host, host, state, progress, figures, mean, left)
 
     def line(self, cells: Sequence[str]) -> str:
         """One line of cells, one per column."""
@@ -47,7 +47,8 @@ class Layout(msgspec.Struct, frozen=True):
         for name, text in zip(self.__struct_fields__, cells, strict=True):
             width: int = getattr(self, name)
             if width:
-                shown = shorten(text, width)
+                # Names of cells and hosts differ in their ends.
+                shown = shorten_start(text, width) if name in ("cell", "host") else shorten(text, width)
                 padding = " " * (width - cell_width(shown))
                 parts.append(padding + shown if name in RIGHT else shown + padding)
         return "  ".join(parts).rstrip()
@@ -55,7 +56,7 @@ class Layout(msgspec.Struct, frozen=True):
 
 def attempt_line(view: "AttemptView", now_ns: int, layout: Layout) -> tuple[str, str]:
     """One attempt's line and its style. Without a figure, the reason takes the room of the figures."""
-    head = (name_of(view), ",".join(view.hosts), what_of(view))
+    head = (name_of(view), hosts_of(view), what_of(view))
     if view.outcome in NO_FIGURE:
         blank = layout.line((*head, "", "", "", "")).ljust(layout.cell + layout.host + layout.state + 4)
         return f"{blank}  {reason_of(view)}", _STYLES[view.outcome]
@@ -79,6 +80,13 @@ def name_of(view: "AttemptView") -> str:
     return f"{view.cell_id}{repeat}{again}"
 
 
+def hosts_of(view: "AttemptView") -> str:
+    """The hosts it is on; while it is not placed and several will do, how many those are."""
+    if view.placed or len(view.hosts) <= 2:
+        return ",".join(view.hosts)
+    return f"{len(view.hosts)} hosts"
+
+
 def what_of(view: "AttemptView") -> str:
     """What it does: the outcome, the program's phase while it runs, else our stage; and a host that is not heard."""
     if view.outcome is not None:
@@ -97,7 +105,7 @@ def reason_of(view: "AttemptView") -> str:
 def progress_text(view: "AttemptView", width: int) -> str:
     """A bar while something can be counted: bytes that arrive, or the program's own progress."""
     if view.outcome is not None:
-        return f"vs {view.reference:g}: {view.ratio:.3f}" if view.ratio is not None and view.reference else ""
+        return view.metric
     if view.stage is Stage.FETCHING and view.fetching:
         return _fetch_text(view.fetching[-1], width)
     if view.stage is not Stage.RUNNING or view.progress is None:
@@ -177,7 +185,6 @@ def news_of(view: "AttemptView") -> tuple[object, str]:
         said = reason_of(view)
     elif view.outcome is not None:
         said = f"{figure(view.value)} {view.metric}" + (" (simulated)" if view.simulated else "")
-        said += f", {view.ratio:.3f} of {view.reference:g}" if view.ratio is not None and view.reference else ""
     elif view.stage is Stage.FETCHING and view.fetching:
         fetch = view.fetching[-1]
         share = fetch.done_bytes / fetch.total_bytes if fetch.total_bytes else None
@@ -188,7 +195,7 @@ def news_of(view: "AttemptView") -> tuple[object, str]:
         key, at_ns, said = _live_news(view, key, at_ns)
     elif view.detail:
         key, said = (*key, view.detail), view.detail
-    where = f" on {','.join(view.hosts)}" if view.hosts else ""
+    where = f" on {hosts_of(view)}" if view.hosts else ""
     return key, f"{times.iso(at_ns)} {view.matrix}/{name_of(view)}{where}: {what}" + (f": {said}" if said else "")
 
 

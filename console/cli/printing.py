@@ -15,15 +15,18 @@ from console.model.text import clean, clean_line, redact
 
 SCHEMA_VERSION = 1
 
+NARROWEST = 5
+
 Align = Literal["left", "right"]
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column of a printed table. `shrink` columns give way first when a terminal is narrow."""
+    """A column of a printed table. `shrink` columns give way first when a terminal is narrow, `keep` ones never."""
 
     heading: str
     align: Align = "left"
     shrink: bool = False
+    keep: bool = False
 
 
 def data(text: str, nl: bool = True) -> None:
@@ -58,7 +61,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, title:
     """An aligned table on stdout. On a terminal it fits the width, elsewhere nothing is ever cut."""
     if title:
         data(clean_line(title))
-    for line in table_lines(columns, rows, _width()):
+    for line in table_lines(columns, rows, terminal_width()):
         data(line)
 
 
@@ -93,9 +96,13 @@ def figure(value: float | None, digits: int | None = None) -> str:
 def _fit(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
     fitted = list(widths)
     gaps = 2 * (len(columns) - 1)
-    for may_shrink in (lambda column: column.shrink, lambda column: True):
+    for first in (True, False):
         while sum(fitted) + gaps > width:
-            wide = [i for i, column in enumerate(columns) if may_shrink(column) and fitted[i] > 8]
+            wide = [
+                i
+                for i, column in enumerate(columns)
+                if fitted[i] > NARROWEST and not column.keep and (column.shrink or not first)
+            ]
             if not wide:
                 break
             fitted[max(wide, key=lambda i: fitted[i])] -= 1
@@ -123,6 +130,11 @@ def shorten(text: str, width: int) -> str:
     return kept + "…"
 
 
+def shorten_start(text: str, width: int) -> str:
+    """As `shorten`, but the end is kept."""
+    return shorten(text[::-1], width)[::-1]
+
+
 def _text(value: object) -> str:
     if value is None:
         return "-"
@@ -135,7 +147,8 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _width() -> int | None:
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is; None when it is none, and nothing has to fit."""
     if not sys.stdout.isatty():
         return None
     try:

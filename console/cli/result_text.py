@@ -5,46 +5,58 @@ from typing import TYPE_CHECKING
 
 from console.cli import printing
 from console.cli.printing import Column
+from console.model.text import clean_line
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from console.results.views import Page
 
 SIMULATED = "simulated by the embedded lab: these figures say nothing about any hardware"
-_OURS = ("Validity", "Run", "Hosts")
+SHRINK = ("Validity", "Run", "Hosts", "Model", "Models")
+KEEP = ("Measured", "Ratio")
+SENTENCE = 10_000
+"""Longest line under a table; a list of cells can be long."""
 
 
-def print_pages(pages: Sequence["Page"], table: "pl.DataFrame") -> None:
+def print_pages(pages: Sequence["Page"]) -> None:
     """Every matrix as a table on stdout; under it what the rows add up to, and why some have no figure."""
     from console.results.markdown import summary_sentence
 
     for index, page in enumerate(pages):
         if index:
             printing.data("")
-        columns = [
-            Column(heading, "right" if numeric else "left", shrink=heading in _OURS)
-            for heading, numeric in zip(page.headings, page.numeric, strict=True)
-        ]
-        printing.table(columns, page.rows, title=page.title + (f" ({SIMULATED})" if page.simulated else ""))
-        printing.data(summary_sentence(page.summary))
-        if page.summary.hint:
-            printing.data(page.summary.hint)
-        for sentence in page.coverage.sentences() if page.coverage.rows else ():
-            printing.data(sentence)
-        for line in why_lines(table, page.matrix):
-            printing.data(line)
+        _print_page(page)
+        hint = (page.summary.hint,) if page.summary.hint else ()
+        coverage = page.coverage.sentences() if page.coverage.rows else ()
+        for sentence in (summary_sentence(page.summary), *hint, *page.failures, *page.notes, *coverage):
+            printing.data(clean_line(sentence, SENTENCE))
 
 
-def why_lines(table: "pl.DataFrame", matrix: str) -> list[str]:
-    """Why attempts of a matrix have no figure: one line for each class and root-cause line, with what to do."""
-    groups: dict[tuple[str, str, str, str], list[str]] = {}
-    for row in table.iter_rows(named=True):
-        if row["matrix"] == matrix and row["failure"]:
-            key = (row["state"], row["failure"], row["failure_line"] or "", row["remedy"] or "")
-            groups.setdefault(key, []).append(row["cell"])
-    lines = []
-    for (state, failure, line, remedy), cells in groups.items():
-        who = cells[0] if len(cells) == 1 else f"{len(cells)} rows"
-        lines.append(f"{who} {state} ({failure}): {line}" + (f"; {remedy}" if remedy else ""))
-    return lines
+def _print_page(page: "Page") -> None:
+    columns = [
+        Column(heading, "right" if numeric else "left", shrink=heading in SHRINK, keep=heading in KEEP)
+        for heading, numeric in zip(page.headings, page.numeric, strict=True)
+    ]
+    printing.data(page.title + (f" ({SIMULATED})" if page.simulated else ""))
+    rows: Sequence[tuple[str, ...]] = page.rows
+    same = ""
+    width = printing.terminal_width()
+    if width is not None and max(map(printing.cell_width, printing.table_lines(columns, rows, None))) > width:
+        columns, rows, same = hoisted(columns, rows)
+    if same:
+        printing.data(same)
+    printing.table(columns, rows)
+
+
+def hoisted(
+    columns: list[Column], rows: Sequence[tuple[str, ...]]
+) -> tuple[list[Column], Sequence[tuple[str, ...]], str]:
+    """The table without the columns that say the same in every row, and one line that says it for all of them."""
+    same = [
+        index
+        for index, column in enumerate(columns)
+        if len(rows) > 1 and not column.keep and len({row[index] for row in rows}) == 1
+    ]
+    rest = [index for index in range(len(columns)) if index not in same]
+    said = ", ".join(f"{columns[index].heading} {rows[0][index]}" for index in same)
+    kept = [tuple(row[index] for index in rest) for row in rows]
+    return [columns[index] for index in rest], kept, f"in every row: {said}" if said else ""

@@ -125,10 +125,9 @@ def detach(settings: Settings, run: str) -> "subprocess.Popen[bytes]":
     """Start a conductor that outlives this process and its terminal; what it says goes to a file of the store."""
     argv = [sys.executable, "-m", "console", "run", "--resume", run, "--conductor"]
     argv += ["--store", str(settings.store.value), "--fleet", str(settings.fleet.value)]
-    argv += [
-        "--config",
-        str(settings.config.value if settings.config.value.is_file() else settings.config.value.parent),
-    ]
+    if settings.config.origin != "default":
+        file = settings.config.value
+        argv += ["--config", str(file if file.is_file() else file.parent)]
     for folder in settings.profiles.value:
         argv += ["--profiles", str(folder)]
     with conductor_log(settings, run).open("ab") as log:
@@ -157,7 +156,8 @@ async def wait_for_conductor(settings: Settings, run: str, process: "subprocess.
                 return
             if process.poll() is not None:
                 said = conductor_log(settings, run).read_text("utf-8", "replace").strip().splitlines()
-                raise DeskError(f"the conductor of {run} ended at once: {said[-1] if said else 'it said nothing'}")
+                why = said[-1].removeprefix("instinct: ") if said else "it said nothing"
+                raise DeskError(f"the conductor of {run} ended at once: {why}; then `instinct run --resume {run}`")
             await asyncio.sleep(POLL_S)
 
 

@@ -16,7 +16,7 @@ from console.cli.framework import Front, command, json_option, pass_front
 if TYPE_CHECKING:
     from console.desk.settings import Settings
 
-HOSTS = 6
+HOSTS = 8
 SPEED = 1000.0
 
 

@@ -23,4 +23,4 @@ def main(front: Front, runs: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         printing.data(tables.rendered(settings, table, ".json").decode().rstrip("\n"))
     else:
-        print_pages(tables.pages(settings, table), table)
+        print_pages(tables.pages(settings, table))
