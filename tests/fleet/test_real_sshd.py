@@ -2,18 +2,24 @@
 
 import asyncio
 import contextlib
+import getpass
 import os
+import shutil
 import signal
 import socket
-from collections.abc import Callable
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncssh
 import pytest
 
+from console.fleet.host import Fleet, Host
 from console.fleet.hostkeys import choose, trust
 from console.fleet.link import AuthFailed, ChannelRefused, KeyChanged, KeyUnknown, LinkLost, Refused, TimedOut
+from console.fleet.links import Links
 from console.fleet.probe.survey import survey
 from console.model.facts import Known
 
@@ -227,3 +233,67 @@ async def _hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.write_eof()
         await reader.read()
         writer.close()
+
+
+@pytest.fixture
+def agent(keys: "Keys", tmp_path: Path, require_real: Callable[[bool, str], None]) -> Iterator[Path]:
+    """The socket of an ssh-agent that holds the client key."""
+    require_real(shutil.which("ssh-agent") is not None, "ssh-agent")
+    path = tmp_path / "agent"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
+    add = ["ssh-add", "-q", str(keys.client)]
+    try:
+        while subprocess.run(add, check=False, capture_output=True, env={"SSH_AUTH_SOCK": str(path)}).returncode:
+            time.sleep(0.05)
+        yield path
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_a_key_held_by_an_agent_and_named_by_its_public_half_signs_in(
+    sshd: MakeSshd, keys: "Keys", agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = sshd()
+    home = tmp_path / "home"
+    (home / ".ssh").mkdir(parents=True)
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home))
+    (home / ".ssh" / "lab.pub").write_text(keys.public(keys.client), encoding="ascii")
+    (home / ".ssh" / "known_hosts").write_text(keys.line(keys.host, one.address, one.port), encoding="ascii")
+    (home / ".ssh" / "config").write_text(
+        f"Host gpu\n  Hostname {one.address}\n  Port {one.port}\n  User {getpass.getuser()}\n"
+        "  IdentitiesOnly yes\n  IdentityFile ~/.ssh/lab\n  ConnectTimeout 1m\n",
+        encoding="utf-8",
+    )
+    links = Links(Fleet(path=tmp_path / "fleet.toml", hosts=(Host(name="node01", address="gpu"),)))
+    assert (await (await links.get("node01")).run(b"echo in\n", timeout_s=20)).stdout == b"in\n"
+    await links.close()
+
+
+async def test_certificates_of_users_and_hosts_stand_in_for_lists_of_keys(
+    bench: "Bench", sshd: MakeSshd, keys: "Keys", tmp_path: Path
+) -> None:
+    authority = asyncssh.generate_private_key("ssh-ed25519")
+    authority.write_public_key(tmp_path / "ca.pub")
+    host_key, user_key = tmp_path / "hostkey", tmp_path / "userkey"
+    for path in (host_key, user_key):
+        asyncssh.generate_private_key("ssh-ed25519").write_private_key(path)
+        path.chmod(0o600)
+    me = getpass.getuser()
+    for_host = authority.generate_host_certificate(asyncssh.read_private_key(host_key), "h", principals=["127.0.10.5"])
+    for_user = authority.generate_user_certificate(asyncssh.read_private_key(user_key), "u", principals=[me])
+    for_host.write_certificate(tmp_path / "hostkey-cert.pub")
+    for_user.write_certificate(tmp_path / "userkey-cert.pub")
+    one = sshd(
+        "127.0.10.5",
+        host_key=host_key,
+        HostCertificate=str(tmp_path / "hostkey-cert.pub"),
+        TrustedUserCAKeys=str(tmp_path / "ca.pub"),
+        AuthorizedKeysFile="none",
+    )
+    bench.add("node01", one.address, one.port, identity=user_key)
+    line = authority.export_public_key().decode()
+    bench.known.write_text(f"@cert-authority [127.0.10.*]:* {line}", encoding="ascii")
+    assert (await (await bench.links().get("node01")).run(b"echo in\n", timeout_s=20)).stdout == b"in\n"

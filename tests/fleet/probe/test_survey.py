@@ -190,3 +190,9 @@ async def test_rdma_devices_are_named(mi300x: "Machine") -> None:
 
 async def test_a_capture_has_no_clock(machine: "Machine") -> None:
     assert "no clock" in unknown((await machine.facts()).clock).why
+
+
+async def test_a_socket_nobody_may_open_is_a_permission_and_not_an_absence(machine: "Machine") -> None:
+    machine.write("/var/run/docker.sock", "")
+    (machine.root / "var/run/docker.sock").chmod(0)
+    assert unknown((await machine.facts()).docker).why == "permission denied"
