@@ -3,36 +3,68 @@
 Sizes are bytes, powers watts, times UTC nanoseconds since 1970 on the clock of the host unless said otherwise.
 """
 
-from typing import Generic, TypeVar
-
 import msgspec
 
-T = TypeVar("T")
+from console.model.gpu_facts import (
+    BadPages,
+    Firmware,
+    Gpu,
+    GpuLink,
+    GpuProcess,
+    PciDevice,
+    RasBlock,
+    Throttle,
+)
+from console.model.host_facts import (
+    UNLIMITED,
+    CState,
+    DkmsModule,
+    Driver,
+    KernelLine,
+    KernelLog,
+    Nic,
+    NumaNode,
+    RdmaDevice,
+    RdmaPort,
+    RocmInstall,
+    System,
+)
+from console.model.known import NOT_READ, Fact, Known, Unknown, value_or
 
-
-class Known(msgspec.Struct, Generic[T], frozen=True, tag="known"):
-    """A value that was read, and where: a path or a command."""
-
-    value: T
-    source: str
-
-
-class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
-    """A value that could not be read: why, and the command that would show it."""
-
-    why: str
-    detail: str = ""
-    show: tuple[str, ...] = ()
-
-
-Fact = Known[T] | Unknown
-
-NOT_READ = Unknown("not read")
-
-
-def value_or(fact: "Known[T] | Unknown", other: T) -> T:
-    """The value when known, else `other`. Never use it to turn unknown into a pass."""
-    return fact.value if isinstance(fact, Known) else other
+__all__ = [
+    "NOT_READ",
+    "UNLIMITED",
+    "BadPages",
+    "CState",
+    "CachedModel",
+    "Clock",
+    "DkmsModule",
+    "DockerAccess",
+    "Driver",
+    "Engine",
+    "Fact",
+    "Firmware",
+    "Gpu",
+    "GpuContainer",
+    "GpuLink",
+    "GpuProcess",
+    "HostFacts",
+    "KernelLine",
+    "KernelLog",
+    "Known",
+    "Nic",
+    "NumaNode",
+    "PciDevice",
+    "RasBlock",
+    "RdmaDevice",
+    "RdmaPort",
+    "RocmInstall",
+    "Storage",
+    "System",
+    "Throttle",
+    "Unknown",
+    "value_or",
+]
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -40,60 +72,6 @@ class Clock(msgspec.Struct, frozen=True):
 
     offset_ns: int
     uncertainty_ns: int
-
-
-class System(msgspec.Struct, frozen=True, kw_only=True):
-    """Operating system, board and processor."""
-
-    hostname: Known[str] | Unknown = NOT_READ
-    boot_id: Known[str] | Unknown = NOT_READ
-    os: Known[str] | Unknown = NOT_READ
-    kernel: Known[str] | Unknown = NOT_READ
-    cmdline: Known[str] | Unknown = NOT_READ
-    cpu: Known[str] | Unknown = NOT_READ
-    sockets: Known[int] | Unknown = NOT_READ
-    cpus_online: Known[int] | Unknown = NOT_READ
-    smt_active: Known[bool] | Unknown = NOT_READ
-    numa_nodes: Known[int] | Unknown = NOT_READ
-    nodes_per_socket: Known[int] | Unknown = NOT_READ
-    numa_balancing: Known[int] | Unknown = NOT_READ
-    bios_version: Known[str] | Unknown = NOT_READ
-    bios_date: Known[str] | Unknown = NOT_READ
-    product: Known[str] | Unknown = NOT_READ
-    memory_bytes: Known[int] | Unknown = NOT_READ
-    memory_available_bytes: Known[int] | Unknown = NOT_READ
-    groups: Known[tuple[str, ...]] | Unknown = NOT_READ
-    user: Known[str] | Unknown = NOT_READ
-
-
-class Driver(msgspec.Struct, frozen=True, kw_only=True):
-    """amdgpu, KFD and the ROCm of the host. A host without ROCm is normal when benchmarks run in containers."""
-
-    amdgpu_loaded: Known[bool] | Unknown = NOT_READ
-    amdgpu_version: Known[str] | Unknown = NOT_READ
-    rocm_version: Known[str] | Unknown = NOT_READ
-    kfd_present: Known[bool] | Unknown = NOT_READ
-    kfd_gid: Known[int] | Unknown = NOT_READ
-    kfd_process_ids: Known[tuple[int, ...]] | Unknown = NOT_READ
-
-
-class Gpu(msgspec.Struct, frozen=True, kw_only=True):
-    """One GPU (or one partition of it), keyed by its PCI address; indexes of tools differ and are not used."""
-
-    bdf: str
-    device_id: str
-    model: Known[str] | Unknown = NOT_READ
-    unique_id: Known[str] | Unknown = NOT_READ
-    compute_units: Known[int] | Unknown = NOT_READ
-    render_node: Known[str] | Unknown = NOT_READ
-    render_gid: Known[int] | Unknown = NOT_READ
-    numa_node: Known[int] | Unknown = NOT_READ
-    vram_total_bytes: Known[int] | Unknown = NOT_READ
-    vram_used_bytes: Known[int] | Unknown = NOT_READ
-    compute_partition: Known[str] | Unknown = NOT_READ
-    memory_partition: Known[str] | Unknown = NOT_READ
-    power_cap_w: Known[float] | Unknown = NOT_READ
-    performance_level: Known[str] | Unknown = NOT_READ
 
 
 class DockerAccess(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,3 +162,13 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     scratch: Known[Storage] | Unknown = NOT_READ
     models: Known[tuple[CachedModel, ...]] | Unknown = NOT_READ
     simulated: bool = False
+
+    rdma: Known[tuple[RdmaDevice, ...]] | Unknown = NOT_READ
+    nics: Known[tuple[Nic, ...]] | Unknown = NOT_READ
+    other_gpus: Known[tuple[PciDevice, ...]] | Unknown = NOT_READ
+    """Display and accelerator devices that are not among `gpus`."""
+    kernel_log: Known[KernelLog] | Unknown = NOT_READ
+    shared_memory: Known[Storage] | Unknown = NOT_READ
+    """The shared memory file system (`/dev/shm`) of the host."""
+    origin: str = ""
+    """The bundle or folder these were read from; empty for a live host."""
