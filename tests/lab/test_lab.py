@@ -44,8 +44,8 @@ CACHE: dict[str, Any] = {
 }
 
 
-async def test_the_fleet_file_names_every_host_and_that_all_is_simulated(tmp_path: Path, kit: "Kit") -> None:
-    async with Lab(tmp_path, hosts=6) as lab:
+async def test_the_fleet_file_names_every_host_and_that_all_is_simulated(folder: Path, kit: "Kit") -> None:
+    async with Lab(folder, hosts=6) as lab:
         fleet = tomllib.loads(lab.fleet_file.read_text())
         assert fleet["lab"] == {
             "simulated": True, "profiles": "profiles", "known_hosts": "known_hosts", "identity": "id_ed25519",
@@ -58,14 +58,14 @@ async def test_the_fleet_file_names_every_host_and_that_all_is_simulated(tmp_pat
         assert fleet["defaults"]["address"] == "127.0.0.1"
         for host in fleet["hosts"].values():
             assert "simulated" in (Path(host["root"]) / "etc/instinct-lab").read_text()
-        assert stat.S_IMODE((tmp_path / "id_ed25519").stat().st_mode) == 0o600
+        assert stat.S_IMODE((folder / "id_ed25519").stat().st_mode) == 0o600
         ports = {host["port"] for host in fleet["hosts"].values()}
         assert len(ports) == 6
-        assert (tmp_path / "known_hosts").read_text().count("ssh-ed25519") == 6
+        assert (folder / "known_hosts").read_text().count("ssh-ed25519") == 6
 
 
-async def test_sixty_four_hosts_answer_in_one_process(tmp_path: Path, kit: "Kit") -> None:
-    async with Lab(tmp_path, hosts=64) as lab:
+async def test_sixty_four_hosts_answer_in_one_process(folder: Path, kit: "Kit") -> None:
+    async with Lab(folder, hosts=64) as lab:
         names = set()
         for name in lab.machines:
             async with kit.connect(lab, name) as client:
@@ -74,18 +74,18 @@ async def test_sixty_four_hosts_answer_in_one_process(tmp_path: Path, kit: "Kit"
         assert len(names) == 64
 
 
-async def test_a_lab_can_be_started_again_in_its_folder(tmp_path: Path, kit: "Kit") -> None:
+async def test_a_lab_can_be_started_again_in_its_folder(folder: Path, kit: "Kit") -> None:
     for _ in range(2):
-        async with Lab(tmp_path, hosts=1) as lab, kit.connect(lab) as client:
+        async with Lab(folder, hosts=1) as lab, kit.connect(lab) as client:
             assert (await client.call("GET", "/_ping")).status == 200
 
 
-async def test_a_folder_that_is_not_a_labs_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "hosts").mkdir()
-    (tmp_path / "hosts/mine").write_text("keep")
+async def test_a_folder_that_is_not_a_labs_is_left_alone(folder: Path) -> None:
+    (folder / "hosts").mkdir()
+    (folder / "hosts/mine").write_text("keep")
     with pytest.raises(LabError, match="is not empty and not a lab's"):
-        await Lab(tmp_path, hosts=1).start()
-    assert (tmp_path / "hosts/mine").read_text() == "keep"
+        await Lab(folder, hosts=1).start()
+    assert (folder / "hosts/mine").read_text() == "keep"
 
 
 async def test_one_folder_serves_one_lab_at_a_time(lab: Lab) -> None:
@@ -124,8 +124,8 @@ async def test_the_model_cache_is_complete_and_takes_no_room(lab: Lab, kit: "Kit
     assert sum((snapshot / name).stat().st_blocks for name in names) == 0
 
 
-async def test_a_change_of_one_host_stays_there(tmp_path: Path) -> None:
-    async with Lab(tmp_path, hosts=4) as lab:
+async def test_a_change_of_one_host_stays_there(folder: Path) -> None:
+    async with Lab(folder, hosts=4) as lab:
         one, other = lab.machines["lab-mi300x-01"], lab.machines["lab-mi300x-03"]
         path = "proc/sys/kernel/numa_balancing"
         assert (one.root / path).samefile(other.root / path)
@@ -147,9 +147,9 @@ async def test_a_running_program_shows_on_the_gpus(lab: Lab, kit: "Kit") -> None
     assert list((machine.root / "sys/class/kfd/kfd/proc").iterdir()) == []
 
 
-async def figure(folder: Path, kit: "Kit", speed: float, turns: int = 1) -> list[bytes]:
+async def figure(place: Path, kit: "Kit", speed: float, turns: int = 1) -> list[bytes]:
     found = []
-    async with Lab(folder, hosts=1, speed=speed) as lab, kit.connect(lab) as client:
+    async with Lab(place, hosts=1, speed=speed) as lab, kit.connect(lab) as client:
         for turn in range(turns):
             assert await client.run(f"job{turn}", RUN, **CACHE) == 0
             archive = (await client.call("GET", f"/containers/job{turn}/archive?path=/tmp/o.json")).body
@@ -157,16 +157,16 @@ async def figure(folder: Path, kit: "Kit", speed: float, turns: int = 1) -> list
     return found
 
 
-async def test_figures_do_not_depend_on_the_speed_and_repeats_differ(tmp_path: Path, kit: "Kit") -> None:
-    slow = await figure(tmp_path / "slow", kit, 2000.0)
-    fast = await figure(tmp_path / "fast", kit, 50_000.0, turns=3)
+async def test_figures_do_not_depend_on_the_speed_and_repeats_differ(folder: Path, kit: "Kit") -> None:
+    slow = await figure(folder / "slow", kit, 2000.0)
+    fast = await figure(folder / "fast", kit, 50_000.0, turns=3)
     assert slow[0] == fast[0]
     assert len(set(fast)) == 3
 
 
-async def test_faults_are_chosen_by_host_and_command_line_and_counted(tmp_path: Path, kit: "Kit") -> None:
+async def test_faults_are_chosen_by_host_and_command_line_and_counted(folder: Path, kit: "Kit") -> None:
     faults = [Fault("oom", host="lab-mi300x-01", when="--num-prompts 400", times=1)]
-    async with Lab(tmp_path, hosts=2, speed=50_000.0, faults=faults) as lab:
+    async with Lab(folder, hosts=2, speed=50_000.0, faults=faults) as lab:
         async with kit.connect(lab) as client:
             assert await client.run("first", RUN, **CACHE) == 1
             assert "HIP out of memory" in await client.text("first")
@@ -189,13 +189,13 @@ async def test_the_faults_file_may_be_edited_while_the_lab_is_up(lab: Lab, kit: 
         assert "ImportError" in await client.text("job")
 
 
-async def test_engine_faults(tmp_path: Path, kit: "Kit") -> None:
+async def test_engine_faults(folder: Path, kit: "Kit") -> None:
     faults = [
         Fault("pull-denied", when="0.9.1_20250715"),
         Fault("no-space", when="0.10.0"),
         Fault("no-network", when="0.10.1"),
     ]
-    async with Lab(tmp_path, hosts=1, speed=50_000.0, faults=faults) as lab, kit.connect(lab) as client:
+    async with Lab(folder, hosts=1, speed=50_000.0, faults=faults) as lab, kit.connect(lab) as client:
         pull = "/images/create?fromImage=rocm/vllm&tag="
         denied = await client.call("POST", f"{pull}rocm6.4.1_vllm_0.9.1_20250715")
         assert (denied.status, "pull access denied" in denied.message) == (404, True)
@@ -208,9 +208,9 @@ async def test_engine_faults(tmp_path: Path, kit: "Kit") -> None:
 
 
 @pytest.mark.parametrize("fault", sorted(set(HOST_FAULTS) - {"no-boot"}))
-async def test_host_faults_show_on_their_host_only(tmp_path: Path, kit: "Kit", fault: str) -> None:
+async def test_host_faults_show_on_their_host_only(folder: Path, kit: "Kit", fault: str) -> None:
     bad, good = "lab-mi300x-01", "lab-mi300x-02"
-    async with Lab(tmp_path, hosts=2, faults=[Fault(fault, host=bad)]) as lab:
+    async with Lab(folder, hosts=2, faults=[Fault(fault, host=bad)]) as lab:
         seen = {name: await symptoms(lab, kit, name) for name in (bad, good)}
     assert seen[good] == set()
     assert seen[bad] == {fault}
@@ -244,8 +244,8 @@ async def symptoms(lab: Lab, kit: "Kit", name: str) -> set[str]:
     return found
 
 
-async def test_a_host_that_does_not_boot_refuses_connections(tmp_path: Path, kit: "Kit") -> None:
-    async with Lab(tmp_path, hosts=2, faults=[Fault("no-boot", host="lab-mi300x-01")]) as lab:
+async def test_a_host_that_does_not_boot_refuses_connections(folder: Path, kit: "Kit") -> None:
+    async with Lab(folder, hosts=2, faults=[Fault("no-boot", host="lab-mi300x-01")]) as lab:
         with pytest.raises(OSError, match=r"refused|Connect"):
             async with kit.connect(lab):
                 pass
@@ -253,17 +253,17 @@ async def test_a_host_that_does_not_boot_refuses_connections(tmp_path: Path, kit
             assert (await client.call("GET", "/_ping")).status == 200
 
 
-def test_an_unknown_failure_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
-    place = tmp_path / "faults.toml"
+def test_an_unknown_failure_is_an_error_that_names_the_known_ones(folder: Path) -> None:
+    place = folder / "faults.toml"
     place.write_text('[[fault]]\nname = "oops"\n')
     with pytest.raises(FaultsError, match=r"fault 1: no failure is called 'oops'; known: .*oom"):
         Faults(place).current()
 
 
-def test_the_faults_file_explains_every_failure(tmp_path: Path) -> None:
-    faults = Faults(tmp_path / "faults.toml")
+def test_the_faults_file_explains_every_failure(folder: Path) -> None:
+    faults = Faults(folder / "faults.toml")
     faults.write([Fault("hang", host="lab-*", when="405B", times=2)])
-    text = (tmp_path / "faults.toml").read_text()
+    text = (folder / "faults.toml").read_text()
     assert all(f"# {name}: " in text for name in ALL)
     assert faults.current() == (Fault("hang", host="lab-*", when="405B", times=2),)
 

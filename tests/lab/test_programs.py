@@ -72,7 +72,7 @@ Play = Callable[..., Played]
 
 
 @pytest.fixture
-def play(tmp_path: Path) -> Play:
+def play(folder: Path) -> Play:
     """Play a command line; the model is in the cache unless `cached` says otherwise."""
 
     def go(
@@ -81,7 +81,7 @@ def play(tmp_path: Path) -> Play:
         most_s: float = 1e6,
     ) -> Played:  # fmt: skip
         if cached:
-            hub.write(tmp_path / "hf/hub", MODEL)
+            hub.write(folder / "hf/hub", MODEL)
         mounts = (MountPoint("/hf", "/cache", read_only),)
         around = Surroundings(
             argv=tuple(line.split()) if isinstance(line, str) else line,
@@ -91,7 +91,7 @@ def play(tmp_path: Path) -> Play:
             vllm=version(vllm),
             rocm="6.3.1",
             gpus=gpus,
-            files=Files(tmp_path, mounts, (), "/app"),
+            files=Files(folder, mounts, (), "/app"),
             clock=Clock(60.0),
             rng=random.Random(seed),
             fault=fault,

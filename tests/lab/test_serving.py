@@ -33,8 +33,8 @@ LOAD = (
 
 
 @pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    async with Lab(tmp_path / "lab", hosts=1, speed=1000.0) as running:
+async def lab(folder: Path) -> AsyncIterator[Lab]:
+    async with Lab(folder / "lab", hosts=1, speed=1000.0) as running:
         yield running
 
 
