@@ -39,6 +39,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     surveyed: Surveyed
     simulated: bool
+    speed: float = 1.0
 
 
 async def make_plan(
@@ -60,7 +61,7 @@ async def make_plan(
     async with use_site(fleet, site, ask) as used:
         seen = await survey(used, hosts, models)
     plan = planning.make(request, catalog, hosts, seen.answers)
-    return Planned(plan=plan, surveyed=seen, simulated=fleet.simulated)
+    return Planned(plan=plan, surveyed=seen, simulated=fleet.simulated, speed=fleet.speed)
 
 
 def plan_json(plan: Plan) -> list[dict[str, Any]]:
@@ -77,6 +78,7 @@ async def open_run(settings: Settings, planned: Planned) -> str:
             operator=settings.operator.value,
             version=__version__,
             simulated=planned.simulated,
+            speed=planned.speed,
         )
 
 

@@ -69,12 +69,14 @@ class SshOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     """A fleet file, read and checked.
 
+    `speed` is how many simulated seconds the lab plays in a real one; 1 for real hosts.
     `isolated` (the lab's files): nothing of the user's own SSH set-up is used, only what the file names.
     """
 
     path: Path
     hosts: tuple[Host, ...]
     simulated: bool = False
+    speed: float = 1.0
     catalogs: tuple[Path, ...] = ()
     known_hosts: tuple[Path, ...] = ()
     ssh_config: Path | None = None

@@ -55,6 +55,7 @@ def parse(text: str, path: Path) -> Fleet:
         path=path,
         hosts=hosts,
         simulated=lab is not None and lab.simulated,
+        speed=lab.speed if lab is not None and lab.speed > 0 else 1.0,
         catalogs=tuple(near(item) for item in catalogs),
         known_hosts=tuple(near(item) for item in known_hosts),
         ssh_config=near(ssh.config) if ssh.config else None,

@@ -44,6 +44,7 @@ class LabTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[lab]`: written by the embedded lab only. Paths are relative to the fleet file."""
 
     simulated: bool = False
+    speed: float = 1.0
     profiles: Any = ()
     known_hosts: Any = ()
     identity: str | None = None

@@ -174,7 +174,8 @@ class Lab:
     def _fleet(self) -> str:
         head = (
             "# Written by the instinct lab. Every host here is simulated.\n"
-            '[lab]\nsimulated = true\nprofiles = "profiles"\nknown_hosts = "known_hosts"\nidentity = "id_ed25519"\n\n'
+            f'[lab]\nsimulated = true\nspeed = {self.clock.speed}\nprofiles = "profiles"\n'
+            'known_hosts = "known_hosts"\nidentity = "id_ed25519"\n\n'
             f'[defaults]\nuser = "{USER}"\naddress = "127.0.0.1"\nmodel_cache = "{roots.MODEL_CACHE}"\n'
             f'scratch = "{roots.SCRATCH}"\n'
         )

@@ -45,8 +45,13 @@ class RunHeld(Exception):
         self.holder = holder
 
 
-async def open_run(plan: Plan, journal: Journal, *, operator: str, version: str, simulated: bool) -> str:
-    """Journal a run and its attempts, and return its id. With `all_or_none` one blocked attempt refuses them all."""
+async def open_run(
+    plan: Plan, journal: Journal, *, operator: str, version: str, simulated: bool, speed: float = 1.0
+) -> str:
+    """Journal a run and its attempts, and return its id. With `all_or_none` one blocked attempt refuses them all.
+
+    `speed`: how much faster than time the lab plays, for honest estimates of what is left.
+    """
     run = new_id("r")
     request = plan.request
     hosts = tuple(dict.fromkeys(host for attempt in plan.attempts for host in attempt.hosts))
@@ -64,7 +69,7 @@ async def open_run(plan: Plan, journal: Journal, *, operator: str, version: str,
     refused = _refusal(plan)
     for position, attempt in enumerate(plan.attempts):
         attempt_id = new_id("a")
-        envelopes.append(_envelope(run, _planned(attempt, position), attempt_id))
+        envelopes.append(_envelope(run, _planned(attempt, position, speed), attempt_id))
         if refused is not None:
             envelopes.append(_envelope(run, AttemptEnded(outcome=Outcome.NOT_RUN, failure=refused), attempt_id))
             envelopes.append(_envelope(run, StageEntered(Stage.DONE), attempt_id))
@@ -83,7 +88,7 @@ def _refusal(plan: Plan) -> Failure | None:
     return None
 
 
-def _planned(attempt: PlannedAttempt, position: int) -> AttemptPlanned:
+def _planned(attempt: PlannedAttempt, position: int, speed: float) -> AttemptPlanned:
     return AttemptPlanned(
         matrix=attempt.cell.matrix,
         cell_id=attempt.cell.id,
@@ -92,8 +97,8 @@ def _planned(attempt: PlannedAttempt, position: int) -> AttemptPlanned:
         wish=attempt.hosts,
         repeat=attempt.repeat,
         attempt_try=1,
-        expected_s=attempt.expected_s,
-        startup_s=attempt.startup_s,
+        expected_s=None if attempt.expected_s is None else attempt.expected_s / speed,
+        startup_s=attempt.startup_s / speed,
         position=position,
     )
 
