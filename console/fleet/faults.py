@@ -116,7 +116,12 @@ def _with_notes(error: LinkError, notes: list[str]) -> LinkError:
 
 def through(host: str, hop: str, error: LinkError) -> LinkError:
     """The failure of a jump host, told of the host behind it; the class stays."""
-    told = type(error)(host, f"jump host {hop}: {error.message}", error.remedy)
+    return retold(host, f"jump host {hop}: {error.message}", error)
+
+
+def retold(host: str, message: str, error: LinkError) -> LinkError:
+    """An error of the same class, reason and remedy for another host or at another time."""
+    told = type(error)(host, message, error.remedy)
     if isinstance(told, ChannelRefused) and isinstance(error, ChannelRefused):
         told.reason = error.reason
     told.__cause__ = error

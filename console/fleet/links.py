@@ -14,7 +14,7 @@ import msgspec
 
 from console.fleet import scanning
 from console.fleet.dialling import Ask, Dialler
-from console.fleet.faults import HandshakeCut, through
+from console.fleet.faults import HandshakeCut, retold, through
 from console.fleet.host import Fleet, Host
 from console.fleet.hostkeys import HostKey, KnownHosts, KnownHostsCache, own_file
 from console.fleet.link import AuthFailed, ConfigError, Link, LinkError
@@ -146,7 +146,7 @@ class Links:
             if route.link is not None and not route.link.closed:
                 return route.link
             if route.error is not None and (isinstance(route.error, AuthFailed) or time.monotonic() < route.not_before):
-                raise type(route.error)(target.name, route.error.message, route.error.remedy) from route.error
+                raise retold(target.name, route.error.message, route.error) from route.error
             self._tell(target.name, "connecting")
             try:
                 route.link = await self._connect(target, hops, key)

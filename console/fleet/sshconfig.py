@@ -25,7 +25,7 @@ USER_KNOWN_HOSTS = (Path("~/.ssh/known_hosts"), Path("~/.ssh/known_hosts2"))
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _TIME = re.compile(r"(?:\d+[smhdw]?)+", re.IGNORECASE)
-_HOSTNAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
+_HOSTNAME = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]*")
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from console.model.profile import Expectation
 Sudo = Literal["never", "docker", "probe"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_ADDRESS = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9_.:%\[\]-]{0,252}")
+_ADDRESS = re.compile(r"[A-Za-z0-9_:\[][A-Za-z0-9_.:%\[\]-]{0,252}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\+-]{0,62}\$?")
 _JUMP = re.compile(r"[A-Za-z0-9_.@:%\[\]\\+-]+(,[A-Za-z0-9_.@:%\[\]\\+-]+)*")
 _PATH = re.compile(r"/[^\x00-\x1f\x7f]*")

@@ -163,7 +163,11 @@ async def test_nobody_listening_is_refused(bench: "Bench") -> None:
             await bench.links().get("node01")
 
 
-async def test_a_name_that_does_not_resolve_is_said_so(bench: "Bench") -> None:
+async def test_a_name_that_does_not_resolve_is_said_so(bench: "Bench", monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_name(*args: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_name)
     bench.add("node01", "no-such-host.invalid", 22)
     with pytest.raises(NameError_, match=r"node01: 'no-such-host\.invalid' does not resolve"):
         await bench.links().get("node01")
