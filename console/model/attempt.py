@@ -67,6 +67,13 @@ class FailureClass(StrEnum):
     UNREACHABLE = "unreachable"
     DOCKER = "docker"
     NOT_SUPPORTED = "not_supported"
+    SETUP = "setup"
+    TOKENIZER = "tokenizer"
+    NAN_LOSS = "nan_loss"
+    COLLECTIVE_TIMEOUT = "collective_timeout"
+    WRONG_INTERFACE = "wrong_interface"
+    RANK_DIED = "rank_died"
+    STALLED = "stalled"
     STOPPED = "stopped"
     LOST = "lost"
     UNKNOWN = "unknown"
@@ -159,12 +166,16 @@ class MetricValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why it failed: class, the first root-cause line (clean, redacted), the others, and what to do."""
+    """Why it failed: class, the first root-cause line (clean, redacted), the others, and what to do.
+
+    `at_ns` is when a log said so, on that host's clock; it tells the first cause among several parts.
+    """
 
     failure: FailureClass
     line: str
     remedy: str = ""
     others: tuple[str, ...] = ()
+    at_ns: int | None = None
 
 
 class Validity(StrEnum):
@@ -183,6 +194,7 @@ class Validity(StrEnum):
     PREEMPTED = "preempted"
     PREFIX_CACHE_HITS = "prefix_cache_hits"
     RESULT_MISMATCH = "result_mismatch"
+    SOCKET_FALLBACK = "socket_fallback"
     IMAGE_UNPINNED = "image_unpinned"
     LOG_GAP = "log_gap"
     ACCEPTED_FINDING = "accepted_finding"
@@ -203,6 +215,7 @@ SPOILING = frozenset(
         Validity.OUTPUT_SHORT,
         Validity.PREFIX_CACHE_HITS,
         Validity.RESULT_MISMATCH,
+        Validity.SOCKET_FALLBACK,
         Validity.ACCEPTED_FINDING,
     }
 )

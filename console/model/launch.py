@@ -46,8 +46,21 @@ class GpuSeat(msgspec.Struct, frozen=True):
     render_node: str
 
 
+class Mount(msgspec.Struct, frozen=True):
+    """A bind mount of a host path."""
+
+    host_path: str
+    path: str
+    read_only: bool
+
+
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
-    """One host of a placement. `groups` are numeric group ids of the device files on that host."""
+    """One host of a placement. `groups` are numeric group ids of the device files on that host.
+
+    For several nodes: `interface` and `ip` reach the other hosts, `hcas` are RDMA devices with their ports
+    (`mlx5_0:1`), `gid_index` is the RoCE v2 entry of their GID tables, `provider_mounts` bring the NIC vendor's
+    libraries into the container, and `shared` is a folder of a file system that all hosts of the placement see.
+    """
 
     rank: int
     host: str
@@ -60,6 +73,11 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     scratch: str | None = None
     infiniband: bool = False
     interface: str | None = None
+    ip: str | None = None
+    hcas: tuple[str, ...] = ()
+    gid_index: int | None = None
+    provider_mounts: tuple[Mount, ...] = ()
+    shared: str | None = None
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -92,14 +110,6 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[str, ...] = ()
     scrape: Scrape | None = None
     workdir: str | None = None
-
-
-class Mount(msgspec.Struct, frozen=True):
-    """A bind mount of a host path."""
-
-    host_path: str
-    path: str
-    read_only: bool
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
