@@ -25,6 +25,7 @@ SESSIONS = 8
 """Sessions at once on one connection; OpenSSH allows 10 unless told otherwise."""
 OUTPUT_LIMIT = 64 * 1024 * 1024
 """No script of ours prints more; a host that does is not believed."""
+_AGAIN = "what was under way has no result; the next request connects again"
 _LOOK = b"""
 if [ ! -e "$P" ]; then echo missing
 elif case $(ls -ld "$P") in ?---------*) true ;; *) false ;; esac; then echo denied
@@ -71,7 +72,7 @@ class SshLink:
         if self._lost_because is not None:
             return LinkLost(self._host.name, self._lost_because.message, self._lost_because.remedy)
         if self.connection.is_closed() or self._closing:
-            return LinkLost(self._host.name, "connection lost", "what was under way has no result")
+            return LinkLost(self._host.name, "connection lost", _AGAIN)
         return LinkLost(self._host.name, f"the channel was closed: {error or 'by the other side'}")
 
     async def run(self, script: bytes, *, timeout_s: float) -> Completed:
