@@ -162,6 +162,11 @@ class Kit:
     connect = staticmethod(connect)
     eventually = staticmethod(eventually)
 
+    @staticmethod
+    def channel(reader: Any, writer: Any) -> Channel:
+        """HTTP on any pair of streams."""
+        return Channel(reader, writer)
+
 
 @pytest.fixture
 def kit() -> Kit:

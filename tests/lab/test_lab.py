@@ -189,6 +189,12 @@ async def test_the_faults_file_may_be_edited_while_the_lab_is_up(lab: Lab, kit: 
         assert "ImportError" in await client.text("job")
 
 
+async def test_faults_of_hosts_can_be_given_while_the_lab_is_up(lab: Lab, kit: "Kit") -> None:
+    assert await symptoms(lab, kit, kit.first) == set()
+    lab.set_faults([Fault("busy-gpu", host=kit.first), Fault("numa-balancing", host="elsewhere")])
+    assert await symptoms(lab, kit, kit.first) == {"busy-gpu"}
+
+
 async def test_engine_faults(folder: Path, kit: "Kit") -> None:
     faults = [
         Fault("pull-denied", when="0.9.1_20250715"),
