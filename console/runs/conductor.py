@@ -120,16 +120,20 @@ async def conduct(office: Office) -> None:
 
 
 class _Conductor:
+    """Knows which attempts are left from the journal once, and then from its own drivers: nobody else moves them."""
+
     def __init__(self, office: Office) -> None:
         self._office = office
         self._driving: dict[str, tuple[asyncio.Task[None], tuple[str, ...]]] = {}
+        rows = [row for row in office.tail.attempts(office.run) if row.stage is not Stage.DONE]
+        self._waiting = {row.attempt: _waiting(row) for row in rows}
+        self._begun = {row.attempt for row in rows if row.launch is not None}
 
     async def run(self) -> str:
         try:
-            while True:
+            while self._waiting or self._driving:
                 self._reap()
-                if not self._start_due() and not self._driving:
-                    break
+                self._start_due()
                 await self._pause()
             return "stopped" if self._office.run_row().stop_asked else "finished"
         finally:
@@ -138,36 +142,33 @@ class _Conductor:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start_due(self) -> bool:
-        """Start what can start; True while something is left to start later."""
-        rows = [row for row in self._office.tail.attempts(self._office.run) if row.stage is not Stage.DONE]
-        waiting = [row for row in rows if row.attempt not in self._driving]
-        free = set(self._office.hosts) - {host for _, hosts in self._driving.values() for host in hosts}
+    def _start_due(self) -> None:
+        """Start everything that can start now; past `--until` only what had begun before."""
         if self._past_limit():
-            waiting = [row for row in waiting if row.launch is not None]
-            if not waiting and not self._driving:
-                self._tell_rest(rows)
-                return False
-        for turn in turns([_waiting(row) for row in waiting], free):
+            self._give_up([attempt for attempt in self._waiting if attempt not in self._begun])
+        free = set(self._office.hosts) - {host for _, hosts in self._driving.values() for host in hosts}
+        for turn in turns(tuple(self._waiting.values()), free):
+            del self._waiting[turn.attempt]
             driver = Driver(self._office, turn.attempt, turn.hosts)
             self._driving[turn.attempt] = (asyncio.create_task(driver.drive()), turn.hosts)
-        return bool(waiting)
 
     def _past_limit(self) -> bool:
         until = self._office.request.until_ns
         return until is not None and time.time_ns() >= until
 
-    def _tell_rest(self, rows: Sequence[AttemptRow]) -> None:
-        """Rows that never got their turn before `--until`: they are rows all the same."""
+    def _give_up(self, attempts: Sequence[str]) -> None:
+        """Attempts that never got their turn before `--until` are rows all the same."""
         failure = Failure(
             failure=FailureClass.STOPPED,
             line="not started before the time given with --until",
             remedy=f"instinct run --resume {self._office.run}",
         )
         events: list[Event] = [AttemptEnded(outcome=Outcome.NOT_RUN, failure=failure), StageEntered(Stage.DONE)]
-        self._office.journal.append_now(
-            [_envelope(self._office.run, event, row.attempt) for row in rows for event in events]
-        )
+        envelopes = [_envelope(self._office.run, event, attempt) for attempt in attempts for event in events]
+        if envelopes:
+            self._office.journal.append_now(envelopes)
+        for attempt in attempts:
+            del self._waiting[attempt]
 
     def _reap(self) -> None:
         """Forget drivers that ended; one that broke ends its attempt with what broke it, so that it is a row."""

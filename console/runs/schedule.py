@@ -36,6 +36,8 @@ def turns(waiting: Sequence[Waiting], free: Iterable[str]) -> tuple[Turn, ...]:
         if len(item.wish) < item.nodes:
             given.append(Turn(item.attempt, item.wish))  # it can never have enough: let it say so
             continue
+        if not available:
+            continue
         hosts = [host for host in item.wish if host in available]
         if len(hosts) >= item.nodes:
             chosen = tuple(hosts[: item.nodes])
