@@ -46,16 +46,20 @@ class Host:
         where = ["--fleet", str(self.fleet), "--store", str(self.store), "--profiles", str(CATALOG)]
         return [sys.executable, "-m", "console", *words, *where]
 
-    def run(self, *words: str, timeout_s: float = 400) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *words: str, timeout_s: float = 400, env: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
         """Run an `instinct` command to its end."""
+        surroundings = {**self.env, **(env or {})}
         return subprocess.run(
-            self.argv(*words), capture_output=True, text=True, timeout=timeout_s, env=dict(self.env), check=False
+            self.argv(*words), capture_output=True, text=True, timeout=timeout_s, env=surroundings, check=False
         )
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str, env: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
         """Start an `instinct` command."""
+        surroundings = {**self.env, **(env or {})}
         return subprocess.Popen(
-            self.argv(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(self.env)
+            self.argv(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=surroundings
         )
 
 
