@@ -1,0 +1,92 @@
+"""What the lines of a kernel log mean, and faults grouped by class and device."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from console.health.kernel_noise import BENIGN, DETAIL
+from console.health.kernel_rules import BY_ID, RULES, UNCLASSIFIED, KernelRule
+from console.model.facts import KernelLine
+
+__all__ = ["BY_ID", "Fault", "KernelRule", "classify", "device_of", "faults", "span"]
+
+_GRAVE = frozenset({"emerg", "alert", "crit"})
+
+_BDF = re.compile(
+    r"(?<![0-9a-f:.])(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])(?![0-9a-f.])", re.IGNORECASE
+)
+_INTERESTING = re.compile(
+    r"amdgpu|kfd|drm|xgmi|wafl|runlist|qcm|sdma|poison|error|fail|fatal|fault|timeout|timed|stall|lockup|throttl|panic|oops"
+    r"|bug:|warning:|blocked|memory|oom|dpc|edr|aer|slot\(|mc\d+_status|edac|machine|remount|not respond|watchdog"
+    r"|compromised|module|exceed|lost|inconsistent|ubsan|unable|corrupt|metadata",
+    re.IGNORECASE,
+)
+_DRIVER = re.compile(r"\bamdgpu\b|\bkfd\b|\[drm", re.IGNORECASE)
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One fault class on one device: how often, first and last, and the line itself as evidence."""
+
+    rule: KernelRule
+    bdf: str
+    count: int
+    first: KernelLine
+    last: KernelLine
+
+    @property
+    def key(self) -> str:
+        """What an acknowledgement names: `class` or `class@bdf`."""
+        return f"{self.rule.id}@{self.bdf}" if self.bdf else self.rule.id
+
+
+def classify(line: KernelLine) -> KernelRule | None:
+    """The fault class of a line, or None for one that says nothing is wrong or only details another line."""
+    text = line.text
+    grave = line.level in _GRAVE
+    if not grave and line.level != "err" and not _INTERESTING.search(text):
+        return None
+    if BENIGN.search(text) or DETAIL.search(text):
+        return None
+    for rule in RULES:
+        if rule.pattern.search(text):
+            return rule
+    errs = line.level == "err" or (not line.level and "*ERROR*" in text)
+    return UNCLASSIFIED if grave or (errs and _DRIVER.search(text)) else None
+
+
+def device_of(text: str) -> str:
+    """The first PCI address in a line, with its domain, lower case; empty when there is none."""
+    found = _BDF.search(text)
+    if found is None:
+        return ""
+    return f"{(found[1] or '0000').lower()}:{found[2].lower()}:{found[3].lower()}.{found[4]}"
+
+
+def faults(lines: Iterable[KernelLine], *, since_ns: int | None = None) -> tuple[Fault, ...]:
+    """Faults by class and device, gravest classes in the order of the rules; `since_ns` leaves out what is older.
+
+    Lines without a time are kept: what cannot be dated is not ruled out.
+    """
+    found: dict[tuple[str, str], list[KernelLine]] = {}
+    for line in lines:
+        if since_ns is not None and line.at_ns is not None and line.at_ns < since_ns:
+            continue
+        rule = classify(line)
+        if rule is not None:
+            found.setdefault((rule.id, device_of(line.text)), []).append(line)
+    order = {rule_id: index for index, rule_id in enumerate(BY_ID)}
+    return tuple(
+        Fault(rule=BY_ID[rule_id], bdf=bdf, count=len(seen), first=seen[0], last=seen[-1])
+        for (rule_id, bdf), seen in sorted(found.items(), key=lambda item: (order[item[0][0]], item[0][1]))
+    )
+
+
+def span(lines: Sequence[KernelLine]) -> str:
+    """From when to when a log reaches, for people."""
+    timed = [line.at_ns for line in lines if line.at_ns is not None]
+    if timed:
+        ends = [datetime.fromtimestamp(at / 1e9, UTC).strftime("%Y-%m-%d %H:%M") for at in (min(timed), max(timed))]
+        return f"{ends[0]} to {ends[1]} UTC"
+    return f"{len(lines)} lines without times"
