@@ -48,7 +48,8 @@ async def test_the_fleet_file_names_every_host_and_that_all_is_simulated(folder:
     async with Lab(folder, hosts=6) as lab:
         fleet = tomllib.loads(lab.fleet_file.read_text())
         assert fleet["lab"] == {
-            "simulated": True, "speed": 60.0, "profiles": "profiles", "known_hosts": "known_hosts", "identity": "id_ed25519",
+            "simulated": True, "speed": 60.0, "profiles": "profiles", "known_hosts": "known_hosts",
+            "identity": "id_ed25519",
         }  # fmt: skip
         assert list(fleet["hosts"]) == [
             "lab-mi300x-01", "lab-mi300x-02", "lab-mi325x-01", "lab-mi300x-03", "lab-mi300x-04", "lab-mi325x-02",
