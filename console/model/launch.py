@@ -6,7 +6,6 @@ import msgspec
 
 from console.model.profile import ContainerOptions
 
-
 CLAIM_NAME = "instinct-claim"
 """Name of the container that holds a host, whatever GPUs it uses: the daemon's name conflict is the lock."""
 

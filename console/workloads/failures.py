@@ -11,7 +11,8 @@ from console.model.attempt import Failure, FailureClass, Symptom
 from console.model.text import clean_line, redact
 from console.workloads.lines import Line
 from console.workloads.log_prefix import take_apart
-from console.workloads.signatures import SECONDARY_EXCEPTIONS, SIGNATURES, WHOLE_LINE_EXCEPTIONS, Signature
+from console.workloads.signature import Signature
+from console.workloads.signatures import SECONDARY_EXCEPTIONS, SIGNATURES, WHOLE_LINE_EXCEPTIONS
 
 _OTHERS = 8
 _SYMPTOMS = 64
@@ -19,6 +20,7 @@ _EMBEDDED = re.compile(r"\) (?:ERROR|CRITICAL) \d\d-\d\d |Traceback \(most recen
 _HINTS = ("Error", "Exception", "Interrupt", "SystemExit", "StopIteration", "Timeout", "Empty", "Again")
 _PYTHON_REMEDY = "read the lines above it in the log"
 _CODES = {
+    78: (FailureClass.SETUP, "could not be set up", "read the last lines of the log"),
     124: (FailureClass.DEADLINE, "ended by its deadline", "look at the log for where it stood; raise the deadline"),
     127: (FailureClass.DEPRECATED_ENTRY, "the program is not in this image", "choose the entry the image has"),
     130: (FailureClass.STOPPED, "interrupted", ""),
@@ -27,7 +29,11 @@ _CODES = {
     137: (FailureClass.KILLED, "killed", "look at the host's memory and at who ended the container"),
     139: (FailureClass.UNKNOWN, "segmentation fault", "look at the host's kernel log"),
     143: (FailureClass.STOPPED, "ended on request", ""),
-    2: (FailureClass.WRONG_FLAG, "refused its arguments", "compare the arguments with what the image's vLLM knows"),
+    2: (
+        FailureClass.WRONG_FLAG,
+        "refused its arguments",
+        "compare the arguments with what the program in this image knows",
+    ),
 }
 
 
@@ -71,7 +77,9 @@ class FailureScan:
             return None
         first = order[0]
         others = tuple(symptom.line for symptom in order[1 : _OTHERS + 1] if symptom.line != first.line)
-        return Failure(failure=first.failure, line=first.line, remedy=first.remedy, others=others)
+        return Failure(
+            failure=first.failure, line=first.line, remedy=first.remedy, others=others, at_ns=first.at_ns or None
+        )
 
     @property
     def only_secondary(self) -> bool:

@@ -104,8 +104,12 @@ SIGNATURE_LINES = [
     ),
     ("R1-shm", F.SHARED_MEMORY, "node01:1:2 [0] NCCL WARN Error while creating shared memory segment /dev/shm/nccl-x"),
     ("R2", F.SHARED_MEMORY, "RuntimeError: DataLoader worker is killed: insufficient shared memory (shm)"),
-    ("R1", F.RCCL, "[rank0] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=1, OpType=ALLREDUCE)"),
-    ("T-net", F.RCCL, "NCCL WARN Bootstrap : no socket interface found"),
+    (
+        "T-timeout",
+        F.COLLECTIVE_TIMEOUT,
+        "[rank0] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=1, OpType=ALLREDUCE)",
+    ),
+    ("T-net", F.WRONG_INTERFACE, "NCCL WARN Bootstrap : no socket interface found"),
     ("T-ib", F.RCCL, "NCCL WARN NET/IB : Got completion from peer 10.0.0.2<1> with status=12 opcode=0"),
     (
         "G1",
