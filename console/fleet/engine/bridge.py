@@ -119,6 +119,10 @@ class _Pool(urllib3.connectionpool.HTTPConnectionPool):
     def _new_conn(self) -> _Connection:
         return _Connection(self._bridge, self._timeout_s)
 
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.close()
+
 
 class BridgeAdapter(BaseHTTPAdapter):  # type: ignore[misc]  # docker-py ships no types
     """The requests adapter that docker-py's client is given: a channel for each request, closed after it.
