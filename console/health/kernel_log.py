@@ -23,6 +23,7 @@ _INTERESTING = re.compile(
     r"|compromised|module|exceed|lost|inconsistent|ubsan|unable|corrupt|metadata",
     re.IGNORECASE,
 )
+_FAILED = re.compile(r"^amdgpu\b.*\bfailed\b", re.IGNORECASE)
 _DRIVER = re.compile(r"\bamdgpu\b|\bkfd\b|\[drm", re.IGNORECASE)
 
 
@@ -52,7 +53,7 @@ def classify(line: KernelLine) -> KernelRule | None:
     for rule in RULES:
         if rule.pattern.search(text):
             return rule
-    errs = line.level == "err" or (not line.level and "*ERROR*" in text)
+    errs = line.level == "err" or (not line.level and ("*ERROR*" in text or _FAILED.search(text)))
     return UNCLASSIFIED if grave or (errs and _DRIVER.search(text)) else None
 
 

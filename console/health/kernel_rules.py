@@ -138,7 +138,7 @@ RULES: tuple[KernelRule, ...] = (
         State.FAIL,
         r"Fatal error during GPU init|amdgpu.*: probe (?:of \S+ )?failed with error -\d+"
         r"|(?:early|late|sw|hw)_init of IP block <\w+> failed|(?:suspend|resume) of IP block <\w+> failed"
-        r"|amdgpu_device_ip_init failed|Failed to terminate tmr|failed to load ucode",
+        r"|amdgpu_device_ip_init failed|Failed to terminate tmr|failed to load ucode|PSP firmware loading failed",
         "the driver gave up starting the GPU",
         "instinct health --explain kernel.log   # -22: firmware or discovery; -12: BARs and BIOS; -110: no answer",
     ),
@@ -154,7 +154,9 @@ RULES: tuple[KernelRule, ...] = (
         "gpu-hang",
         "gpu",
         State.FAIL,
-        r"qcm fence wait loop timeout|ring \S+ timeout|Failed to evict process queues"
+        r"qcm fence wait loop timeout|ring \S+ timeout|Fence fallback timer expired"
+        r"|Failed to (?:evict|suspend|remove|unmap)\b.*(?:process|queue)"
+        r"|K[CGI]Q disable failed|\b(?:ring|IB) .*test failed"
         r"|Queue preemption (?:failed|time ?out)|cp might be in an unrecoverable state|HIQ MQD.*preemption"
         r"|MES (?:might be in unrecoverable|failed to respond)"
         r"|Failed to disallow cf state|sq_intr: error",
@@ -173,7 +175,7 @@ RULES: tuple[KernelRule, ...] = (
         "gpu-firmware",
         "gpu",
         State.FAIL,
-        r"SMU: I'm not done with your previous command|SMU: response:0x(?!00000001)|failed to send message 0x"
+        r"SMU: I'm not done with your previous command|SMU: response:0x(?!00000001)|failed to send message:? 0x"
         r"|psp (?:reg wait )?timed? ?out|PSP (?:load|create) \w+ failed"
         r"|failed to (?:enable|export) (?:requested dpm|SMU)",
         "the GPU's management firmware does not answer",
