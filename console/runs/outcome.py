@@ -44,9 +44,15 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(launch: Launch, ends: Mapping[str, PartEnd]) -> Decision:
-    """Outcome of an attempt whose parts ended by themselves; parts that never started are absent from `ends`."""
+    """Outcome of an attempt whose parts ended by themselves; parts that never started are absent from `ends`.
+
+    Of several parts that decide, the first with a figure speaks: ranks end together, and only one prints it.
+    """
     deciding = [part.name for part in launch.parts if part.decides and part.name in ends]
-    result = _merged(ends[deciding[0]].result, [end.result for end in ends.values()]) if deciding else None
+    speaker = next(
+        (name for name in deciding if ends[name].result.value() is not None), deciding[0] if deciding else ""
+    )
+    result = _merged(ends[speaker].result, [end.result for end in ends.values()]) if speaker else None
     failures = [(end.finished_at, failure) for end in ends.values() if (failure := part_failure(end)) is not None]
     # a helper that was told to end when the work was done did not fail
     done = result is not None and result.failure is None and all(ends[name].exit_code == 0 for name in deciding)

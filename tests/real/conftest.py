@@ -25,6 +25,7 @@ KFD = (511, 0)
 RENDER_MAJOR = 226
 FIRST_RENDER = 128
 START_S = 20.0
+OPERATOR = "real-tester"
 
 
 @dataclass
@@ -43,8 +44,9 @@ class Host:
 
     def argv(self, *words: str) -> list[str]:
         """The `instinct` command with this host's fleet, store and catalog."""
-        where = ["--fleet", str(self.fleet), "--store", str(self.store), "--profiles", str(CATALOG)]
-        return [sys.executable, "-m", "console", *words, *where]
+        where = ["--fleet", str(self.fleet), "--profiles", str(CATALOG)]
+        store = [] if "--store" in words else ["--store", str(self.store)]
+        return [sys.executable, "-m", "console", *words, *where, *store]
 
     def run(
         self, *words: str, timeout_s: float = 400, env: Mapping[str, str] | None = None
@@ -107,6 +109,9 @@ def real_host(tmp_path: Path, devices: None, require_real: Callable[[bool, str],
     finally:
         process.terminate()
         process.wait(10)
+        left = docker("ps", "-aq", "--filter", f"label=instinct.owner={OPERATOR}").stdout.split()
+        if left:
+            docker("rm", "-f", *left)
 
 
 def _root(folder: Path) -> Path:
@@ -169,4 +174,4 @@ def _environment(folder: Path) -> Mapping[str, str]:
     home = folder / "home"
     home.mkdir()
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "PYTHONPATH")}
-    return {**kept, "HOME": str(home), "NO_COLOR": "1", "INSTINCT_OPERATOR": "tester"}
+    return {**kept, "HOME": str(home), "NO_COLOR": "1", "INSTINCT_OPERATOR": OPERATOR}

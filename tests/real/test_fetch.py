@@ -75,7 +75,9 @@ class Hub(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(real_host: Any) -> Iterator[str]:
     """A hub on loopback with the model of the image; its address."""
-    made = subprocess.run(["docker", "create", "local/vllm-cpu:0.8.5"], capture_output=True, text=True, check=True)
+    made = subprocess.run(
+        ["docker", "create", "local/vllm-cpu:0.8.5", "true"], capture_output=True, text=True, check=True
+    )
     copy = real_host.folder / "tiny"
     try:
         source = f"{made.stdout.strip()}:/models/tiny-llama"

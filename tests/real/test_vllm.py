@@ -174,7 +174,7 @@ def test_a_killed_console_loses_nothing_and_starts_nothing_twice(real_host: Any)
     assert second.returncode == 1, second.stderr
     (refused,) = json.loads(second.stdout)["rows"]
     assert refused["state"] == "not run"
-    assert "tester" in second.stdout
+    assert "real-tester" in refused["failure_line"]
 
     done = real_host.run("run", "--resume", "last")
     assert done.returncode == 0, done.stderr
