@@ -53,7 +53,7 @@ class LineDisplay:
         wanted = set(attempts)
         for view in board.attempts(self._run):
             name = view.attempt
-            if name not in wanted or view.stage is Stage.PLANNED:
+            if name not in wanted or (view.stage is Stage.PLANNED and view.outcome is None):
                 continue
             key, line = news_of(view)
             if self._told.get(name) != key:

@@ -8,7 +8,7 @@ import msgspec
 from console.cli import times
 from console.cli.printing import cell_width, figure, shorten, shorten_start
 from console.model.attempt import Outcome, Stage
-from console.model.units import binary_size
+from console.model.units import METRICS, binary_size
 
 if TYPE_CHECKING:
     from console.desk.board import Board
@@ -39,7 +39,8 @@ class Layout(msgspec.Struct, frozen=True):
         columns = 7 if mean else 6
         rest = max(20, width - (state + progress + figures + mean + left) - 2 * (columns - 1))
         host = min(20, max(6, rest // 3))
-        return cls(rest - host, host, state, progress, figures, mean, left)
+        # What a wide terminal has left over goes to the reasons at the ends of lines.
+        return cls(min(44, rest - host), host, state, progress, figures, mean, left)
 
     def line(self, cells: Sequence[str]) -> str:
         """One line of cells, one per column."""
@@ -102,10 +103,15 @@ def reason_of(view: "AttemptView") -> str:
     return ": ".join(part for part in (view.failure.value if view.failure else "", view.failure_line) if part)
 
 
+def unit_of(view: "AttemptView") -> str:
+    """The unit of its figure."""
+    return METRICS[view.metric].unit if view.metric in METRICS else view.metric
+
+
 def progress_text(view: "AttemptView", width: int) -> str:
     """A bar while something can be counted: bytes that arrive, or the program's own progress."""
     if view.outcome is not None:
-        return view.metric
+        return unit_of(view) if view.value is not None else ""
     if view.stage is Stage.FETCHING and view.fetching:
         return _fetch_text(view.fetching[-1], width)
     if view.stage is not Stage.RUNNING or view.progress is None:
@@ -184,7 +190,7 @@ def news_of(view: "AttemptView") -> tuple[object, str]:
     if view.outcome in NO_FIGURE:
         said = reason_of(view)
     elif view.outcome is not None:
-        said = f"{figure(view.value)} {view.metric}" + (" (simulated)" if view.simulated else "")
+        said = f"{figure(view.value)} {unit_of(view)}" + (" (simulated)" if view.simulated else "")
     elif view.stage is Stage.FETCHING and view.fetching:
         fetch = view.fetching[-1]
         share = fetch.done_bytes / fetch.total_bytes if fetch.total_bytes else None

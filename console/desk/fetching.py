@@ -38,7 +38,8 @@ async def fetch(settings: Settings, request: Request, on_progress: OnProgress) -
     catalog = desk.catalog(settings, fleet)
     hosts = desk.hosts(fleet, request.hosts)
     cells = planning.chosen_cells(request, catalog)
-    wanted = tuple(dict.fromkeys((catalog.image(cell.image), catalog.model(cell.model)) for cell in cells))
+    pairs = [(catalog.image(cell.image), catalog.model(cell.model)) for cell in cells]
+    wanted = tuple({(image.ref, model.id): (image, model) for image, model in pairs}.values())
     models = tuple(dict.fromkeys(model.id for _, model in wanted if not model.inside_image))
     async with open_site(fleet) as site:
         seen = await survey(site, hosts, models)
@@ -52,7 +53,7 @@ async def fetch(settings: Settings, request: Request, on_progress: OnProgress) -
     lost = [
         Fetched(host=host, what="image", name=image.ref, state="failed", detail=problem)
         for host, problem in seen.problems.items()
-        for image in dict.fromkeys(image for image, _ in wanted)
+        for image in _images(wanted)
     ]
     return (*(item for items in done for item in items), *lost)
 
@@ -82,11 +83,11 @@ class _Job:
         self._keeper = keeper
 
     async def run(self, wanted: Sequence[tuple[Image, ModelCard]]) -> Sequence[Fetched]:
-        rows = {image: await self._image(image) for image in dict.fromkeys(image for image, _ in wanted)}
+        rows = {image.ref: await self._image(image) for image in _images(wanted)}
         found = list(rows.values())
-        carriers = {model: image for image, model in reversed(wanted) if not model.inside_image}
-        for model, image in carriers.items():
-            if rows[image].state == "failed":
+        carriers = {model.id: (image, model) for image, model in reversed(wanted) if not model.inside_image}
+        for image, model in carriers.values():
+            if rows[image.ref].state == "failed":
                 found.append(self._row("model", model.id, "failed", "its image is not there to fetch it with"))
             else:
                 found.append(await self._model(image, model))
@@ -128,6 +129,10 @@ class _Job:
         detail: str = "",
     ) -> Fetched:
         return Fetched(host=self._host.name, what=what, name=name, state=state, detail=detail)
+
+
+def _images(wanted: Sequence[tuple[Image, ModelCard]]) -> Sequence[Image]:
+    return tuple({image.ref: image for image, _ in wanted}.values())
 
 
 def _why(error: SiteError) -> str:
