@@ -30,6 +30,7 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 LIBRARY = r"""
 LC_ALL=C; export LC_ALL
 PATH="$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/opt/rocm/bin"; export PATH
+case $ROOT in ""|/*) ;; *) ROOT=$PWD/$ROOT ;; esac
 LIMIT=; if command -v timeout >/dev/null 2>&1; then LIMIT="timeout -s KILL $SECONDS_EACH"; fi
 
 begin() { printf '\n@@%s begin %s %s\n' "$NONCE" "$1" "$2"; }
@@ -56,6 +57,18 @@ names() {
     if [ -e "$each" ]; then printf '+%s\n' "${each#"$ROOT"}"; fi
   done
 }
+
+# sweep FILE...: every line of files as `FILE:LINE`, then what could not be read and why. One process reads them all,
+# and a driver that does not answer costs no more than the time limit. The result is what `end` wants to know.
+sweep() {
+  { said=$($LIMIT grep -aHm 5000 '' "$@" 2>&1 >&4 </dev/null); status=$?; } 4>&1
+  printf '\n@errors\n%s\n' "$said"
+  if [ "$status" -le 2 ]; then return 0; fi
+  return "$status"
+}
+
+# tally FILE...: runs of equal first lines, as `uniq -c` counts them
+tally() { $LIMIT cat "$@" 2>/dev/null </dev/null | uniq -c; }
 
 # whole NAME PATH: a section with all of a file
 whole() {

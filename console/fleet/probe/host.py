@@ -1,131 +1,173 @@
-"""Operating system, board, processor, memory, account. All of it is readable without root."""
+"""Operating system, board, memory, limits, account. All of it is readable without root."""
 
 import re
 from collections.abc import Mapping
 
+import msgspec
+
+from console.fleet.probe import cpu
 from console.fleet.probe.reading import Table, lines, unread
 from console.fleet.script import Area, Section
-from console.model.facts import Known, System, Unknown
+from console.model.facts import UNLIMITED, Known, System, Unknown
+from console.model.text import clean_line
 
 _DMI = "/sys/class/dmi/id"
-_NODE = re.compile(r"/sys/devices/system/node/node\d+/cpulist")
+_KFD = "/sys/class/kfd/kfd/topology/system_properties"
+_THP = "/sys/kernel/mm/transparent_hugepage/enabled"
+_DMESG = "/proc/sys/kernel/dmesg_restrict"
 
-SCRIPT = f"""
+_HEAD = f"""
 begin host 'files under /proc and /sys'
-value /proc/sys/kernel/hostname
-value /proc/sys/kernel/random/boot_id
-value /proc/sys/kernel/osrelease
-value /proc/cmdline
-value /proc/sys/kernel/numa_balancing
-value /sys/devices/system/cpu/online
-value /sys/devices/system/cpu/smt/active
-for name in bios_version bios_date sys_vendor product_name; do value "{_DMI}/$name"; done
-for file in "$ROOT"/sys/devices/system/node/node[0-9]*/cpulist; do
-  if [ -e "$file" ]; then value "${{file#"$ROOT"}}"; fi
+for name in hostname random/boot_id osrelease version numa_balancing dmesg_restrict; do
+  value "/proc/sys/kernel/$name"
 done
+for name in cmdline uptime loadavg sys/vm/swappiness; do value "/proc/$name"; done
+for name in online present smt/active smt/control cpu0/cpufreq/scaling_driver cpufreq/boost; do
+  value "{cpu.CPU}/$name"
+done
+for name in bios_vendor bios_version bios_date sys_vendor product_name board_name; do value "{_DMI}/$name"; done
+value {_THP}
+names "$ROOT"/sys/class/iommu/*
 end host 0
 whole host.os /etc/os-release
 whole host.meminfo /proc/meminfo
-begin host.cpuinfo /proc/cpuinfo
-if [ -r "$ROOT/proc/cpuinfo" ]; then
-  sed -n -e '/^model name/p' -e '/^physical id/p' "$ROOT/proc/cpuinfo" | sort -u; end host.cpuinfo $?
-else end host.cpuinfo absent; fi
+whole host.kfd {_KFD}
+begin host.limits /proc/self/limits
+if [ -r "$ROOT/proc/self/limits" ]; then
+  while IFS= read -r line; do
+    case $line in 'Max locked memory'*|'Max open files'*|'Max stack size'*) printf '%s\\n' "$line" ;; esac
+  done < "$ROOT/proc/self/limits"
+  end host.limits 0
+else end host.limits absent; fi
+begin host.iommu '/sys/kernel/iommu_groups/*/type'
+tally "$ROOT"/sys/kernel/iommu_groups/*/type
+end host.iommu 0
 output host.id id
 """
+SCRIPT = _HEAD + cpu.SCRIPT
 
 
 def parse(found: Mapping[str, Section]) -> System:
     """What the sections say of the system."""
     table = Table(found.get("host"))
-    cpu, sockets = _processor(found.get("host.cpuinfo"))
-    nodes = _nodes(table)
     memory, available = _memory(found)
     user, groups = _account(found)
-    return System(
+    os, os_id, os_version = _os(found)
+    return msgspec.structs.replace(
+        cpu.parse(found, table),
         hostname=table.text("/proc/sys/kernel/hostname"),
         boot_id=table.text("/proc/sys/kernel/random/boot_id"),
-        os=_os(found),
         kernel=table.text("/proc/sys/kernel/osrelease"),
+        kernel_build=table.text("/proc/sys/kernel/version"),
         cmdline=table.text("/proc/cmdline"),
-        cpu=cpu,
-        sockets=sockets,
-        cpus_online=table.read("/sys/devices/system/cpu/online", count_list),
-        smt_active=table.read("/sys/devices/system/cpu/smt/active", _flag),
-        numa_nodes=nodes,
-        nodes_per_socket=_per_socket(nodes, sockets),
+        uptime_s=table.read("/proc/uptime", _first_number),
+        load_1m=table.read("/proc/loadavg", _first_number),
         numa_balancing=table.integer("/proc/sys/kernel/numa_balancing"),
+        swappiness=table.integer("/proc/sys/vm/swappiness"),
+        dmesg_restricted=table.read(_DMESG, cpu.flag),
         bios_version=table.text(f"{_DMI}/bios_version"),
         bios_date=table.text(f"{_DMI}/bios_date"),
+        bios_vendor=table.text(f"{_DMI}/bios_vendor"),
+        vendor=_vendor(table, found),
         product=_product(table),
+        board=_board(table, found),
+        iommu=_iommu(table, found),
+        thp=table.read(_THP, _bracketed),
         memory_bytes=memory,
         memory_available_bytes=available,
         groups=groups,
         user=user,
+        os=os,
+        os_id=os_id,
+        os_version=os_version,
+        memlock_bytes=_limit(found, "Max locked memory"),
+        open_files=_limit(found, "Max open files"),
+        stack_bytes=_limit(found, "Max stack size"),
     )
 
 
-def count_list(text: str) -> int:
-    """Members of a kernel list such as `0-95,192-287`."""
-    total = 0
-    for piece in text.split(","):
-        first, _, last = piece.partition("-")
-        total += int(last or first) - int(first) + 1
-    return total
-
-
-def _flag(text: str) -> bool:
-    if text not in ("0", "1"):
+def _first_number(text: str) -> float:
+    word = text.split()[0]
+    if not re.fullmatch(r"\d{1,12}(\.\d{1,6})?", word, re.ASCII):
         raise ValueError(text)
-    return text == "1"
+    return float(word)
 
 
-def _processor(section: Section | None) -> tuple[Known[str] | Unknown, Known[int] | Unknown]:
+def _bracketed(text: str) -> str:
+    match = re.search(r"\[(\w+)\]", text)
+    if match is None:
+        raise ValueError(text)
+    return match.group(1)
+
+
+def _iommu(table: Table, found: Mapping[str, Section]) -> Known[str] | Unknown:
+    """The type of the groups' domains tells the mode, also where the kernel was built to pass through."""
+    show = ("sh", "-c", "cat /sys/kernel/iommu_groups/*/type | sort | uniq -c")
+    section = found.get("host.iommu")
+    if table.cut or section is None or not section.ok:
+        return unread(section, show)
+    types = set(re.findall(rb"^ *\d+ ([A-Za-z-]{1,20})$", section.data, re.MULTILINE))
+    if not types:
+        if not any(name.startswith("/sys/class/iommu/") for name in table.names):
+            return Known("off", "/sys/class/iommu is empty")
+        return Unknown("the groups tell no type", section.source, show)
+    passing = types & {b"identity"}
+    if passing and types - passing:
+        return Known("mixed", section.source)
+    return Known("passthrough" if passing else "translating", section.source)
+
+
+def _limit(found: Mapping[str, Section], name: str) -> Known[int] | Unknown:
+    """A soft limit of the session the probe ran in."""
+    section, show = found.get("host.limits"), ("cat", "/proc/self/limits")
     if section is None or not section.ok:
-        missing = unread(section, ("cat", "/proc/cpuinfo"))
-        return missing, missing
-    found = lines({"x": section}, "x")
-    models = [line.partition(":")[2].strip() for line in found if line.startswith("model name")]
-    packages = {line.partition(":")[2].strip() for line in found if line.startswith("physical id")}
-    model: Known[str] | Unknown = Unknown("no model name in it", section.source, ("lscpu",))
-    if models:
-        model = Known(" + ".join(dict.fromkeys(models)), section.source)
-    count: Known[int] | Unknown = Unknown("no physical ids in it", section.source, ("lscpu",))
-    if packages:
-        count = Known(len(packages), section.source)
-    return model, count
+        return unread(section, show)
+    match = re.search(rb"^" + name.encode() + rb" +(\d{1,19}|unlimited) ", section.data, re.MULTILINE)
+    if match is None:
+        return Unknown("no such line in it", f"{section.source}: {name}", show)
+    value = UNLIMITED if match.group(1) == b"unlimited" else min(UNLIMITED, int(match.group(1)))
+    return Known(value, f"{section.source}: {name}")
 
 
-def _nodes(table: Table) -> Known[int] | Unknown:
-    """NUMA nodes that have processors; memory-only ones (HBM, CXL) do not count."""
-    files = [path for path in table.values if _NODE.fullmatch(path)]
-    with_cpus = [path for path in files if table.values[path].strip()]
-    if not with_cpus:
-        return Unknown("no NUMA nodes with processors", "/sys/devices/system/node", ("lscpu",))
-    return Known(len(with_cpus), "/sys/devices/system/node/node*/cpulist")
+def _firmware_vendor(found: Mapping[str, Section]) -> dict[str, str]:
+    """The ACPI OEM ids that KFD keeps as little-endian numbers: who made the board, also where DMI is not readable."""
+    names = {}
+    for line in lines(found, "host.kfd"):
+        match = re.fullmatch(r"(platform_oem|platform_id) (\d{1,20})", line, re.ASCII)
+        if match:
+            data = int(match.group(2)).to_bytes(9, "little")
+            names[match.group(1)] = clean_line(data).strip("\0 ")
+    return names
 
 
-def _per_socket(nodes: Known[int] | Unknown, sockets: Known[int] | Unknown) -> Known[int] | Unknown:
-    """NPS. Twelve nodes a socket mean that every L3 is its own node (a BIOS option), so the number is kept as it is."""
-    if isinstance(nodes, Unknown):
-        return nodes
-    if isinstance(sockets, Unknown):
-        return sockets
-    if nodes.value % sockets.value:
-        why = f"{nodes.value} nodes on {sockets.value} sockets do not divide"
-        return Unknown(why, nodes.source, ("lscpu",))
-    return Known(nodes.value // sockets.value, f"{nodes.source} / {sockets.source}")
+def _vendor(table: Table, found: Mapping[str, Section]) -> Known[str] | Unknown:
+    vendor = table.text(f"{_DMI}/sys_vendor")
+    other = _firmware_vendor(found).get("platform_id")
+    return Known(other, f"{_KFD} platform_id") if isinstance(vendor, Unknown) and other else vendor
 
 
-def _os(found: Mapping[str, Section]) -> Known[str] | Unknown:
+def _board(table: Table, found: Mapping[str, Section]) -> Known[str] | Unknown:
+    board = table.text(f"{_DMI}/board_name")
+    other = _firmware_vendor(found).get("platform_oem")
+    return Known(other, f"{_KFD} platform_oem") if isinstance(board, Unknown) and other else board
+
+
+def _os(found: Mapping[str, Section]) -> tuple[Known[str] | Unknown, Known[str] | Unknown, Known[str] | Unknown]:
     section = found.get("host.os")
     if section is None or not section.ok:
-        return unread(section, ("cat", "/etc/os-release"))
+        missing = unread(section, ("cat", "/etc/os-release"))
+        return missing, missing, missing
+    source = section.source
     values: dict[str, str] = {}
     for line in lines(found, "host.os"):
         key, _, value = line.partition("=")
         values.setdefault(key.strip(), value.strip().strip("\"'"))
+
+    def fact(name: str, what: str) -> Known[str] | Unknown:
+        return Known(name, source) if name else Unknown(f"no {what} in it", source, ("cat", source))
+
     name = values.get("PRETTY_NAME") or f"{values.get('NAME', '')} {values.get('VERSION_ID', '')}".strip()
-    return Known(name, section.source) if name else Unknown("no name in it", section.source, ("cat", section.source))
+    return fact(name, "name"), fact(values.get("ID", ""), "ID"), fact(values.get("VERSION_ID", ""), "VERSION_ID")
 
 
 def _memory(found: Mapping[str, Section]) -> tuple[Known[int] | Unknown, Known[int] | Unknown]:

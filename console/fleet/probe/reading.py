@@ -1,5 +1,6 @@
-"""Reading the answers of a probe: `=PATH VALUE`, `+PATH` and `!PATH why` lines, and whole sections."""
+"""Reading the answers of a probe: single values, swept files, and whole sections."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -9,6 +10,8 @@ from console.model.text import clean_line
 
 T = TypeVar("T")
 
+ASLEEP = "the GPU sleeps, and reading it would wake it"
+
 _WHY = {
     "absent": "not there",
     "denied": "permission denied",
@@ -16,6 +19,10 @@ _WHY = {
     "folder": "a folder, not a file",
     "unreadable": "the driver or kernel refused to read it",
 }
+
+
+_ERROR = re.compile(rb"^(?:/\S*/)?(?:grep|busybox): (?:grep: )?([^\n]*): ([A-Z][^\n:]*)$", re.MULTILINE)
+_ERRORS = {"No such file or directory": "not there", "Permission denied": "permission denied"}
 
 
 class Table:
@@ -63,7 +70,97 @@ class Table:
 
     def integer(self, path: str) -> Known[int] | Unknown:
         """A file's decimal number."""
-        return self.read(path, int)
+        return self.read(path, decimal)
+
+
+class Files:
+    """The files of one folder, as `sweep` printed them: `FILE:LINE` lines, then what could not be read.
+
+    Names are relative to the folder (the section's source). A file that was read without a line was empty.
+    """
+
+    def __init__(self, section: Section | None) -> None:
+        self.base = section.source if section is not None else ""
+        self.rows: dict[str, list[bytes]] = {}
+        self.errors: dict[str, str] = {}
+        data = section.data if section is not None else b""
+        body, mark, errors = data.partition(b"\n@errors\n")
+        for line in body.split(b"\n"):
+            name, colon, value = line.partition(b":")
+            if colon and name:
+                self.rows.setdefault(name.decode("utf-8", "replace"), []).append(value)
+        for match in _ERROR.finditer(errors):
+            self.errors.setdefault(match.group(1).decode("utf-8", "replace"), match.group(2).decode("ascii", "replace"))
+        self.late = section is not None and section.exit in (124, 137)
+        self.cut = section is None or not mark or section.exit is None
+        self.asleep = "asleep" in self.rows
+        self.why = section.why if section is not None else ""
+
+    def path(self, name: str) -> str:
+        """The whole path of a file."""
+        return f"{self.base}/{name}"
+
+    def raw(self, name: str) -> str | None:
+        """Clean text of a file's first line, or None."""
+        found = self.rows.get(name)
+        return clean_line(found[0], 4096) if found else None
+
+    def lines(self, name: str) -> list[str] | None:
+        """Every line of a file, none for an empty one; None for one that could not be read."""
+        if name not in self.rows:
+            return None if name in self.errors or self.cut or self.late or self.asleep or self.why else []
+        return [clean_line(line, 4096) for line in self.rows[name]]
+
+    def missing(self, name: str) -> Unknown:
+        """Why a file has no value."""
+        path, show = self.path(name), ("cat", self.path(name))
+        error = self.errors.get(name)
+        if error is not None:
+            return Unknown(_ERRORS.get(error, f"the driver or kernel refused to read it ({error})"), path, show)
+        if self.asleep:
+            return Unknown(ASLEEP, path, ("cat", self.path("power/runtime_status")))
+        if self.late:
+            return Unknown("did not answer in time", path, show)
+        if self.why:
+            return Unknown(_WHY.get(self.why, self.why), self.base, ("ls", self.base))
+        if self.cut:
+            return Unknown("the answer was cut off", path, show)
+        return Unknown("the file is empty", path, show)
+
+    def read(self, name: str, convert: Callable[[str], T]) -> Known[T] | Unknown:
+        """A file's first line; unknown with why when it is missing or not of its form (`convert` raises ValueError)."""
+        text = self.raw(name)
+        if not text:
+            return self.missing(name)
+        try:
+            return Known(convert(text), self.path(name))
+        except ValueError:
+            detail = f"{self.path(name)}: {clean_line(text, 80)}"
+            return Unknown("not of the form expected", detail, ("cat", self.path(name)))
+
+    def text(self, name: str) -> Known[str] | Unknown:
+        """A file's line as clean text."""
+        return self.read(name, str)
+
+    def integer(self, name: str) -> Known[int] | Unknown:
+        """A file's decimal number."""
+        return self.read(name, decimal)
+
+    def scaled(self, name: str, per: float) -> Known[float] | Unknown:
+        """A file's decimal number in a larger unit: `per` of the file's make one."""
+        return self.read(name, lambda text: decimal(text) / per)
+
+    def number(self, name: str) -> int | None:
+        """A decimal number, or None where there is none to be read."""
+        fact = self.integer(name)
+        return fact.value if isinstance(fact, Known) else None
+
+
+def decimal(text: str) -> int:
+    """A plain decimal number of at most twenty digits; ValueError for anything else."""
+    if not re.fullmatch(r"-?\d{1,20}", text, re.ASCII):
+        raise ValueError(text)
+    return int(text)
 
 
 def unread(section: Section | None, show: tuple[str, ...] = ()) -> Unknown:
