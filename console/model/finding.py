@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from console.model.facts import HostFacts
-from console.model.profile import ServerProfile
+from console.model.profile import GpuSpec, ServerProfile
 
 
 class State(StrEnum):
@@ -27,7 +27,10 @@ class Effect(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One outcome of one check on one host. `source` says why it is expected; `remedy` is a command or a step."""
+    """One outcome of one check on one host. `source` says why it is expected; `remedy` is a command or a step.
+
+    `waived` says why it does not count, though it is shown: suppressed, acknowledged, for information, not checkable.
+    """
 
     check: str
     host: str
@@ -38,6 +41,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str = ""
     remedy: str = ""
     effect: Effect = Effect.NOTE
+    waived: str = ""
 
     def sentence(self) -> str:
         """The finding in one line for people."""
@@ -47,18 +51,44 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return f"{text}; {self.remedy}" if self.remedy else text
 
 
+class Ack(msgspec.Struct, frozen=True, kw_only=True):
+    """A kernel-log fault that somebody has dealt with: what happened up to `until_ns` rests, what comes later does not.
+
+    `bdf` empty: of every device. Times are UTC nanoseconds on the clock of the host.
+    """
+
+    host: str
+    rule: str
+    bdf: str = ""
+    until_ns: int
+    reason: str
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check may look at: one host, the profile it is held against, and the other hosts of the fleet."""
+    """What a check may look at: one host, what it is held against, and the other hosts of the fleet.
+
+    `expect_idle`: nobody should be using the GPUs now (prologues, preflight); else work on them is normal.
+    """
 
     facts: HostFacts
     profile: ServerProfile | None = None
+    gpu: GpuSpec | None = None
     peers: Mapping[str, HostFacts] = {}
+    acks: tuple[Ack, ...] = ()
+    expect_idle: bool = False
 
 
 class Check(msgspec.Struct, frozen=True):
-    """A named rule. `run` yields findings, also for a pass, so that silence is never a verdict."""
+    """A named rule. `run` yields findings, also for a pass, so that silence is never a verdict.
+
+    `required`: what it cannot read counts as unknown; of the others it is only shown. `detail` and `source` are for
+    people who ask what it means.
+    """
 
     id: str
     area: str
     explain: str
     run: Callable[[Case], Iterable[Finding]]
+    required: bool = True
+    detail: str = ""
+    source: str = ""
