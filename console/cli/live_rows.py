@@ -34,7 +34,8 @@ class Layout(msgspec.Struct, frozen=True):
     @classmethod
     def fitting(cls, width: int) -> "Layout":
         """The best layout for a terminal of this width; cell and host take what is left over."""
-        state, progress, figures, left = (11, 9, 7, 5) if width < 110 else (24, 20, 9, 8)
+        sizes = (11, 9, 7, 5) if width < 110 else (16, 16, 8, 7) if width < 150 else (24, 20, 9, 8)
+        state, progress, figures, left = sizes
         mean = figures if width >= 72 else 0
         columns = 7 if mean else 6
         rest = max(20, width - (state + progress + figures + mean + left) - 2 * (columns - 1))

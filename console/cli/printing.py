@@ -15,18 +15,23 @@ from console.model.text import clean, clean_line, redact
 
 SCHEMA_VERSION = 1
 
-NARROWEST = 5
+_STAGES = ((False, 16), (True, 8), (False, 5), (True, 5))
+"""How columns give way: whether all do or only those that shrink, and down to which width."""
 
 Align = Literal["left", "right"]
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column of a printed table. `shrink` columns give way first when a terminal is narrow, `keep` ones never."""
+    """A column of a printed table. `shrink` columns give way first when a terminal is narrow, `keep` ones never.
+
+    `keep_end`: of a text that is cut, the end stays, as in names that only differ there.
+    """
 
     heading: str
     align: Align = "left"
     shrink: bool = False
     keep: bool = False
+    keep_end: bool = False
 
 
 def data(text: str, nl: bool = True) -> None:
@@ -96,12 +101,12 @@ def figure(value: float | None, digits: int | None = None) -> str:
 def _fit(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
     fitted = list(widths)
     gaps = 2 * (len(columns) - 1)
-    for first in (True, False):
+    for everyone, floor in _STAGES:
         while sum(fitted) + gaps > width:
             wide = [
                 i
                 for i, column in enumerate(columns)
-                if fitted[i] > NARROWEST and not column.keep and (column.shrink or not first)
+                if fitted[i] > floor and not column.keep and (column.shrink or everyone)
             ]
             if not wide:
                 break
@@ -112,7 +117,7 @@ def _fit(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[i
 def _line(columns: Sequence[Column], cells: Sequence[str], widths: Sequence[int]) -> str:
     parts = []
     for column, text, width in zip(columns, cells, widths, strict=True):
-        shown = shorten(text, width)
+        shown = shorten_start(text, width) if column.keep_end else shorten(text, width)
         padding = " " * (width - cell_width(shown))
         parts.append(padding + shown if column.align == "right" else shown + padding)
     return "  ".join(parts).rstrip()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SIMULATED = "simulated by the embedded lab: these figures say nothing about any hardware"
 SHRINK = ("Validity", "Run", "Hosts", "Model", "Models")
-KEEP = ("Measured", "Ratio")
+KEEP = ("Measured", "Ratio", "Verdict")
 SENTENCE = 10_000
 """Longest line under a table; a list of cells can be long."""
 
@@ -33,7 +33,13 @@ def print_pages(pages: Sequence["Page"]) -> None:
 
 def _print_page(page: "Page") -> None:
     columns = [
-        Column(heading, "right" if numeric else "left", shrink=heading in SHRINK, keep=heading in KEEP)
+        Column(
+            heading,
+            "right" if numeric else "left",
+            shrink=heading in SHRINK,
+            keep=heading in KEEP,
+            keep_end=heading in ("Hosts", "Run"),
+        )
         for heading, numeric in zip(page.headings, page.numeric, strict=True)
     ]
     printing.data(page.title + (f" ({SIMULATED})" if page.simulated else ""))
