@@ -131,7 +131,7 @@ def _launch(
         devices=(),
         groups=(),
         mounts=(Mount(host.model_cache or "", MODEL_CACHE_PATH, read_only=False),),
-        options=ContainerOptions(ipc_host=False, network_host=True),
+        options=ContainerOptions(ipc_host=False, network_host=True, memlock_unlimited=False),
         deadline_s=DEADLINE_S,
         after=None,
         decides=True,
