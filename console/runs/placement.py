@@ -1,16 +1,27 @@
 """Which GPUs, groups and paths of a host an attempt gets. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from console.fleet.host import Host
 from console.model.facts import Gpu, HostFacts, Known, value_or
 from console.model.launch import GpuSeat, Need, Seat
 from console.model.profile import ModelCard, ServerProfile
+from console.runs.fabric import Fabric, choose
 
 FIRST_RENDER_NODE = 128
+NO_FABRIC = Fabric()
 
 
-def seat_of(rank: int, host: Host, facts: HostFacts, need: Need, model: ModelCard) -> Seat:
+def seats_of(hosts: Sequence[Host], facts: Mapping[str, HostFacts], need: Need, model: ModelCard) -> tuple[Seat, ...]:
+    """Seats in rank order; several hosts also get what they reach each other by."""
+    fabric = choose([facts[host.name] for host in hosts]) if len(hosts) > 1 else {}
+    return tuple(
+        seat_of(rank, host, facts[host.name], need, model, fabric.get(host.name, Fabric()))
+        for rank, host in enumerate(hosts)
+    )
+
+
+def seat_of(rank: int, host: Host, facts: HostFacts, need: Need, model: ModelCard, fabric: Fabric = NO_FABRIC) -> Seat:
     """The seat of an attempt on a surveyed host: the emptiest GPUs first, then by PCI address.
 
     A host without known GPUs gets a seat without devices; preflight says what that means.
@@ -29,6 +40,11 @@ def seat_of(rank: int, host: Host, facts: HostFacts, need: Need, model: ModelCar
         model_cache=None if model.inside_image else host.model_cache,
         scratch=host.scratch,
         infiniband=bool(value_or(facts.infiniband, ())),
+        interface=fabric.interface,
+        ip=fabric.ip,
+        hcas=fabric.hcas,
+        gid_index=fabric.gid_index,
+        shared=fabric.shared,
     )
 
 

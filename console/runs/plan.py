@@ -16,8 +16,10 @@ from console.model.facts import HostFacts, Known
 from console.model.finding import Effect, Finding, State
 from console.model.launch import Launch, Need, Placement, Seat
 from console.model.profile import Image, ModelCard, ServerProfile
+from console.runs.cohort import cohort
 from console.runs.compose import Owner, compose
-from console.runs.placement import seat_of, seat_on_paper
+from console.runs.fabric import choose
+from console.runs.placement import seat_on_paper, seats_of
 from console.runs.schedule import interleave
 from console.workloads.base import Workload, WorkloadError, registry
 
@@ -57,6 +59,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             return 0.0
         _, _, seconds = self.if_busy.partition("=")
         return float(seconds) if seconds else float("inf")
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell with all that says what it asks of its hosts."""
+
+    cell: AnyCell
+    image: Image
+    model: ModelCard
+    need: Need
 
 
 class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +170,8 @@ def plan_cell(
     findings = list(_support(workload, cell, first))
     server = _server(catalog, request.server)
     if hosts:
-        seats, found = _seats(hosts[: need.nodes], surveys, need, catalog, cell, image, model)
+        job = Job(cell=cell, image=image, model=model, need=need)
+        seats, found = _seats(job, hosts[: need.nodes], surveys, catalog)
         findings.extend(found)
         if len(hosts) < need.nodes:
             findings.append(_block("hosts", first, f"{need.nodes} hosts are needed, {len(hosts)} are selected"))
@@ -211,35 +223,34 @@ def _support(workload: Workload, cell: AnyCell, host: str) -> Sequence[Finding]:
 
 
 def _seats(
-    hosts: Sequence[Host],
-    surveys: Mapping[str, HostFacts | str],
-    need: Need,
-    catalog: Catalog,
-    cell: AnyCell,
-    image: Image,
-    model: ModelCard,
+    job: Job, hosts: Sequence[Host], surveys: Mapping[str, HostFacts | str], catalog: Catalog
 ) -> tuple[tuple[Seat, ...], list[Finding]]:
-    seats, findings = [], []
-    for rank, host in enumerate(hosts):
-        facts = surveys.get(host.name, "not surveyed")
-        if isinstance(facts, str):
-            findings.append(_block("reachable", host.name, facts))
-            continue
-        findings.extend(judge_host(host, facts, need, catalog, cell, image, model))
-        seats.append(seat_of(rank, host, facts, need, model))
-    return tuple(seats), findings
+    """Seats on the hosts and what is to be said of them; no seats unless every host was surveyed."""
+    answers = {host.name: surveys.get(host.name, "not surveyed") for host in hosts}
+    silent = [_block("reachable", name, answer) for name, answer in answers.items() if isinstance(answer, str)]
+    facts = {name: answer for name, answer in answers.items() if not isinstance(answer, str)}
+    judged = judge_hosts(job, [host for host in hosts if host.name in facts], facts, catalog)
+    seats = () if silent else seats_of(hosts, facts, job.need, job.model)
+    return seats, [*silent, *judged]
 
 
-def judge_host(
-    host: Host, facts: HostFacts, need: Need, catalog: Catalog, cell: AnyCell, image: Image, model: ModelCard
+def judge_hosts(
+    job: Job, hosts: Sequence[Host], facts: Mapping[str, HostFacts], catalog: Catalog
 ) -> tuple[Finding, ...]:
-    """Preflight of one host, with the profile and the GPU specification that apply to it."""
+    """Preflight of each host, and of the hosts together when there are several."""
+    alone = [item for host in hosts for item in _judge_host(job, host, facts[host.name], catalog)]
+    group = [facts[host.name] for host in hosts]
+    return (*alone, *(cohort(group, choose(group)) if len(group) > 1 else ()))
+
+
+def _judge_host(job: Job, host: Host, facts: HostFacts, catalog: Catalog) -> tuple[Finding, ...]:
+    """With the profile and the GPU specification that apply to the host."""
     server = catalog.servers.get(host.server) if host.server else None
     gpu = catalog.gpus.get(server.gpu) if server else None
     if gpu is None and isinstance(facts.gpus, Known) and facts.gpus.value:
         gpu = catalog.gpu_of_device(facts.gpus.value[0].device_id)
     expected = adjusted(server, host.expect) if server else None
-    return preflight(need, facts, expected, gpu, model, image.ref, matrix=cell.matrix)
+    return preflight(job.need, facts, expected, gpu, job.model, job.image.ref, matrix=job.cell.matrix)
 
 
 def _block(check: str, host: str, seen: str) -> Finding:

@@ -17,8 +17,8 @@ from console.model.launch import Launch, Need, Placement
 from console.runs.compose import Owner, compose
 from console.runs.fetching import fetch_model
 from console.runs.office import Ledger, Subject
-from console.runs.placement import seat_of
-from console.runs.plan import full_digest, judge_host
+from console.runs.placement import seats_of
+from console.runs.plan import Job, full_digest, judge_hosts
 from console.runs.site import ImageSeen, SiteError
 from console.store import artifacts
 from console.workloads.base import WorkloadError
@@ -68,9 +68,7 @@ async def prepare(ledger: Ledger, hosts: Sequence[Host], attempt_try: int) -> La
     await ledger.enter(Stage.FETCHING, "looking at the hosts")
     facts = await _fit_hosts(ledger, hosts, subject, need)
     seen = await _images(ledger, hosts, subject)
-    placement = Placement(
-        tuple(seat_of(rank, host, facts[host.name], need, subject.model) for rank, host in enumerate(hosts))
-    )
+    placement = Placement(seats_of(hosts, facts, need, subject.model))
     try:
         commands = subject.workload.commands(subject.cell, subject.image, subject.model, placement)
     except WorkloadError as error:
@@ -97,16 +95,11 @@ async def prepare(ledger: Ledger, hosts: Sequence[Host], attempt_try: int) -> La
 
 async def _fit_hosts(ledger: Ledger, hosts: Sequence[Host], subject: Subject, need: Need) -> Mapping[str, HostFacts]:
     """Facts of hosts that preflight lets through; models are fetched on the way when the request says so."""
+    job = Job(cell=subject.cell, image=subject.image, model=subject.model, need=need)
     until = time.monotonic() + max(SETTLE_S, ledger.office.request.busy_wait_s)
     while True:
         facts = await _survey(ledger, hosts, subject)
-        findings = tuple(
-            item
-            for host in hosts
-            for item in judge_host(
-                host, facts[host.name], need, ledger.office.catalog, subject.cell, subject.image, subject.model
-            )
-        )
+        findings = judge_hosts(job, hosts, facts, ledger.office.catalog)
         under = {host.name: conditions(facts[host.name], need) for host in hosts}
         blocking = _blocking(findings, ledger.office.request.accept)
         checks = {item.check for item in blocking}
