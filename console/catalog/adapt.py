@@ -15,7 +15,12 @@ from console.catalog.strict import fields_of
 from console.model.cell import AnyCell, Matrix, Reference
 from console.model.profile import Image
 
-INCIDENTAL = frozenset({"port", "iterations", "warmup_iterations", "steps"})
+INCIDENTAL = frozenset(
+    {
+        *("port", "iterations", "warmup_iterations", "steps"),
+        *("interface", "hcas", "gid_index", "master_address"),
+    }
+)
 """Parameters that say how long or where something is measured, not what: changing one keeps the cell's identity."""
 
 PROGRAMS: Mapping[str, str] = {

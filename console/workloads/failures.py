@@ -15,6 +15,7 @@ from console.workloads.signature import Signature
 from console.workloads.signatures import SECONDARY_EXCEPTIONS, SIGNATURES, WHOLE_LINE_EXCEPTIONS
 
 _OTHERS = 8
+_ENDED_BY_US = frozenset({124, 130, 137, 143})
 _SYMPTOMS = 64
 _EMBEDDED = re.compile(r"\) (?:ERROR|CRITICAL) \d\d-\d\d |Traceback \(most recent call last\):")
 _HINTS = ("Error", "Exception", "Interrupt", "SystemExit", "StopIteration", "Timeout", "Empty", "Again")
@@ -163,6 +164,11 @@ def classify(text: str) -> Failure | None:
         if signature is not None and not signature.warning:
             return Failure(failure=signature.failure, line=_shown(part), remedy=signature.remedy)
     return None
+
+
+def ended_by_us(code: int | None) -> bool:
+    """True for the exit codes of a program that was stopped, killed or reached its deadline."""
+    return code is not None and (128 - code if code < 0 else code) in _ENDED_BY_US
 
 
 def by_exit_code(code: int | None) -> Failure | None:

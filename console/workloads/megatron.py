@@ -6,13 +6,24 @@ from typing import Literal
 import msgspec
 
 from console.model.cell import AnyCell
-from console.model.launch import Command, Need, Placement, Seat
+from console.model.launch import Command, Need, Placement
 from console.model.profile import Image, ModelCard
 from console.workloads.base import LogReader, WorkloadError, register
 from console.workloads.expected import reference_value
+from console.workloads.fabric import part_of, rank_env
 from console.workloads.flops import LLAMA_2_7B, LLAMA_3_8B, LLAMA_3_70B, Shape, tokens_per_s
+from console.workloads.megatron_reader import MegatronReader
 from console.workloads.places import PART
-from console.workloads.training import HF_TOKEN, address, need, not_readable, one_node
+from console.workloads.setup_scripts import MEGATRON_DEEPSEEK, MEGATRON_LLAMA
+from console.workloads.training import (
+    LLAMA_3_TOKENIZER,
+    RUNNABLE,
+    TOKENIZER_REVISION,
+    bash,
+    need,
+    one_node,
+    secrets,
+)
 
 _CHECKOUT = "/workspace/Megatron-LM"
 _PORTS: Mapping[str, int] = {"train_llama3.sh": 6000, "train_llama2.sh": 6020}
@@ -21,10 +32,33 @@ _SHAPES: Mapping[tuple[str, int], Shape] = {
     ("train_llama3.sh", 8): LLAMA_3_8B,
     ("train_llama3.sh", 70): LLAMA_3_70B,
 }
+_FILES = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json")
+_TOKENIZERS: Mapping[str, tuple[str, ...]] = {
+    "train_llama3.sh": (
+        *(LLAMA_3_TOKENIZER, TOKENIZER_REVISION, "/root/.cache/data/tokenizer_llama3"),
+        *(*_FILES, "original/tokenizer.model"),
+    ),
+    "train_llama2.sh": (
+        "NousResearch/Llama-2-7b-chat-hf",
+        "351844e75ed0bcbbe3f10671b3c808d2b83894ee",
+        "/root/.cache/data/tokenizer_llama2",
+        *(*_FILES, "tokenizer.model"),
+    ),
+}
+"""Repository, commit, the folder the script looks into, and the files it would download there itself."""
+
+_DEEPSEEK = (
+    *("deepseek-ai/DeepSeek-V2-Lite", "604d5664dddd88a0433dbae533b7fe9472482de0"),
+    *("/root/.cache/instinct-hub", "*.json", "*.py"),
+)
 
 
 class MegatronLlamaParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Rows of `megatron-llama`. `model_size` is in billions; `global_batch_size` counts all nodes."""
+    """Rows of `megatron-llama`. `model_size` is in billions; `global_batch_size` counts all nodes.
+
+    On several nodes `port` and `master_address` are rank 0's; `interface`, `hcas` and `gid_index` go to RCCL. What is
+    None comes from the hosts' facts, the port from the script.
+    """
 
     script: Literal["train_llama2.sh", "train_llama3.sh"]
     model_size: int
@@ -36,6 +70,11 @@ class MegatronLlamaParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     pipeline_parallel: int = 1
     context_parallel: int = 1
     iterations: int = 50
+    port: int | None = None
+    master_address: str | None = None
+    interface: str | None = None
+    hcas: str | None = None
+    gid_index: int | None = None
 
 
 class MegatronDeepseekParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +98,7 @@ class MegatronLlama:
 
     name = "megatron-llama"
     params: type[msgspec.Struct] = MegatronLlamaParams
-    runnable = False
+    runnable = name in RUNNABLE
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """The time is iterations x global batch x length over the reference's tokens/s of all GPUs."""
@@ -69,40 +108,43 @@ class MegatronLlama:
         if tflops is not None and shape is not None:
             rate = tokens_per_s(tflops, shape, params.sequence_length) * cell.gpus_per_node * cell.nodes
             seconds = params.iterations * params.global_batch_size * params.sequence_length / rate
-        ports = (_PORTS[params.script],) if cell.nodes > 1 else ()
+        ports = (_port(params),) if cell.nodes > 1 else ()
         return need(cell, image, model, measure_s=seconds, ports=ports)
 
     def commands(self, cell: AnyCell, image: Image, model: ModelCard, at: Placement) -> Sequence[Command]:
-        """The same script on every node; figures are printed by the last rank alone, so the last node decides."""
+        """The same script on every node, each deciding: figures come from the last rank alone, failures from any."""
         params: MegatronLlamaParams = cell.params
         if len(at.seats) != cell.nodes:
             raise WorkloadError(f"{cell.id}: asks for {cell.nodes} nodes and was placed on {len(at.seats)}")
-        last = max(seat.rank for seat in at.seats)
         return tuple(
             Command(
-                part=PART if cell.nodes == 1 else f"rank{seat.rank}",
+                part=part_of(seat.rank, cell.nodes, PART),
                 seat=seat.rank,
-                argv=("bash", f"examples/llama/{params.script}"),
-                env={**_llama_env(params), **(_node_env(params, at, seat) if cell.nodes > 1 else {})},
-                secrets=HF_TOKEN,
+                argv=bash(MEGATRON_LLAMA, f"examples/llama/{params.script}", *_TOKENIZERS[params.script]),
+                env={**_llama_env(params), **(rank_env(params, at, seat, _port(params)) if cell.nodes > 1 else {})},
+                secrets=secrets(model),
                 workdir=_CHECKOUT,
-                decides=seat.rank == last,
             )
             for seat in at.seats
         )
 
     def deviations(self, cell: AnyCell, image: Image) -> Sequence[str]:
-        """The script's own interface names fit another site's machines."""
+        """The script's own interface names fit another site's machines; RCCL is asked to say what it does."""
         if cell.nodes == 1:
             return ()
         return (
-            "the script's default for NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME is ens51np0, running the interface of "
-            "the fleet file where it names one, because that name belongs to AMD's machines",
+            "published with an interface, HCA list and GID index that are not published (the script's ens51np0 belongs "
+            "to AMD's machines), running what the hosts' facts or --set say, because the fabric is another one",
+            "published without NCCL_DEBUG, running with NCCL_DEBUG=INFO for INIT and NET, because a fallback to "
+            "sockets shows nowhere else; RCCL prints these lines before the first step",
         )
 
     def reader(self, cell: AnyCell | None, part: str) -> LogReader:
-        """Raises WorkloadError: not supported by this version."""
-        not_readable(self.name)
+        """`rank0`, `rank1`, …: all but the last one's node print a summary without figures."""
+        nodes = cell.nodes if cell else 1
+        shape = _SHAPES.get((cell.params.script, cell.params.model_size)) if cell else None
+        prints = cell is None or part == part_of(nodes - 1, nodes, PART)
+        return MegatronReader(cell, model="llama", shape=shape, prints=prints)
 
 
 class MegatronDeepseek:
@@ -110,7 +152,7 @@ class MegatronDeepseek:
 
     name = "megatron-deepseek"
     params: type[msgspec.Struct] = MegatronDeepseekParams
-    runnable = False
+    runnable = name in RUNNABLE
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """The time is iterations x global batch x length over the reference's tokens/s of all GPUs."""
@@ -140,9 +182,9 @@ class MegatronDeepseek:
             Command(
                 part=PART,
                 seat=at.seats[0].rank,
-                argv=("bash", "examples/deepseek_v2/train_deepseekv2.sh"),
+                argv=bash(MEGATRON_DEEPSEEK, "examples/deepseek_v2/train_deepseekv2.sh", *_DEEPSEEK),
                 env=env,
-                secrets=HF_TOKEN,
+                secrets=secrets(model),
                 workdir=_CHECKOUT,
             ),
         )
@@ -152,8 +194,8 @@ class MegatronDeepseek:
         return ()
 
     def reader(self, cell: AnyCell | None, part: str) -> LogReader:
-        """Raises WorkloadError: not supported by this version."""
-        not_readable(self.name)
+        """One part; `part` is not looked at."""
+        return MegatronReader(cell, model="deepseek")
 
 
 def _llama_env(params: MegatronLlamaParams) -> dict[str, str]:
@@ -175,18 +217,8 @@ def _llama_env(params: MegatronLlamaParams) -> dict[str, str]:
     return env
 
 
-def _node_env(params: MegatronLlamaParams, at: Placement, seat: Seat) -> dict[str, str]:
-    """Where rank 0 is, which rank this is, and the interface that reaches the others."""
-    first = min(at.seats, key=lambda other: other.rank)
-    env = {
-        "MASTER_ADDR": address(first),
-        "MASTER_PORT": str(_PORTS[params.script]),
-        "NNODES": str(len(at.seats)),
-        "NODE_RANK": str(seat.rank),
-    }
-    if seat.interface is not None:
-        env |= {"NCCL_SOCKET_IFNAME": seat.interface, "GLOO_SOCKET_IFNAME": seat.interface}
-    return env
+def _port(params: MegatronLlamaParams) -> int:
+    return params.port or _PORTS[params.script]
 
 
 def _deepseek(cell: AnyCell) -> MegatronDeepseekParams:

@@ -10,6 +10,9 @@ PART = "main"
 MODEL_CACHE_PATH = "/models-cache"
 """The host's Hugging Face home, mounted read-only."""
 
+SHARED_PATH = "/instinct-shared"
+"""A folder that all hosts of a launch see, mounted writable: the seat's `shared`."""
+
 RESULT_FOLDER = "/tmp"  # noqa: S108 - inside the container, which nobody else uses
 RESULT_NAME = "instinct-result.json"
 RESULT_FILE = f"{RESULT_FOLDER}/{RESULT_NAME}"

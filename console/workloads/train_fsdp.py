@@ -15,15 +15,23 @@ from console.workloads.base import LogReader, register
 from console.workloads.expected import reference_value
 from console.workloads.flops import LLAMA_3_8B, MISTRAL_7B, tokens_per_s
 from console.workloads.places import PART
-from console.workloads.training import PYTORCH_ENV, need, not_readable, one_node
+from console.workloads.setup_scripts import TRAIN_FSDP
+from console.workloads.train_fsdp_reader import TrainFsdpReader
+from console.workloads.training import PYTORCH_ENV, RUNNABLE, bash, need, one_node
 
 _CHECKOUT = "/workspace/pytorch-training-benchmark"
-_PORT = 12234
+_SOURCE = "https://github.com/AMD-AIG-AIMA/pytorch-training-benchmark"
+_COMMIT = "c295aaee3fe42aa72f5086640dfd745a5823b91d"
+"""Cloned where the image has no checkout: branch v25.2 as of the published figures, 2025-03-11."""
+
 _PUBLISHED_STEPS = 128
 
 
 class TrainFsdpParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Rows of `train-fsdp`. `batch_size` is per GPU; `config` is the model's JSON file, which fixes the length."""
+    """Rows of `train-fsdp`. `batch_size` is per GPU; `config` is the model's JSON file, which fixes the length.
+
+    `port` is torchrun's own, on the host.
+    """
 
     architecture: Literal["llama", "mistral"]
     config: str
@@ -31,6 +39,7 @@ class TrainFsdpParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     sequence_length: int
     fp8: bool = False
     steps: int = _PUBLISHED_STEPS
+    port: int = 12234
 
 
 class TrainFsdp:
@@ -38,7 +47,7 @@ class TrainFsdp:
 
     name = "train-fsdp"
     params: type[msgspec.Struct] = TrainFsdpParams
-    runnable = False
+    runnable = name in RUNNABLE
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """The time is steps x batch x length over the reference's tokens/s per GPU."""
@@ -50,30 +59,38 @@ class TrainFsdp:
         if tflops is not None:
             step_tokens = params.batch_size * params.sequence_length
             seconds = params.steps * step_tokens / tokens_per_s(tflops, shape, params.sequence_length)
-        return need(cell, image, model, measure_s=seconds, ports=(_PORT,))
+        return need(cell, image, model, measure_s=seconds, ports=(params.port,))
 
     def commands(self, cell: AnyCell, image: Image, model: ModelCard, at: Placement) -> Sequence[Command]:
-        """torchrun in the benchmark's checkout."""
+        """torchrun in the benchmark's checkout. Synthetic tokens: no token, no data set, no tokenizer."""
         params: TrainFsdpParams = cell.params
         one_node(cell, "train_fsdp.py")
         argv = [
             *("torchrun", "--nnodes=1", "--node_rank=0", f"--nproc_per_node={cell.gpus_per_node}"),
-            *("--master_addr=0.0.0.0", f"--master_port={_PORT}", "./train_fsdp.py"),
+            *("--master_addr=0.0.0.0", f"--master_port={params.port}", "./train_fsdp.py"),
             *(params.config, params.architecture, "--batch_size", str(params.batch_size)),
         ]
         if params.fp8:
             argv += ["--enable_fp8", "True"]
         if params.steps != _PUBLISHED_STEPS:
             argv += ["--num_iteration", str(params.steps)]
-        return (Command(part=PART, seat=at.seats[0].rank, argv=tuple(argv), env=dict(PYTORCH_ENV), workdir=_CHECKOUT),)
+        return (
+            Command(
+                part=PART,
+                seat=at.seats[0].rank,
+                argv=bash(TRAIN_FSDP, _CHECKOUT, _SOURCE, _COMMIT, *argv),
+                env=dict(PYTORCH_ENV),
+                workdir="/workspace",
+            ),
+        )
 
     def deviations(self, cell: AnyCell, image: Image) -> Sequence[str]:
         """The image of the published figures is not the one AMD's page names."""
         return relabelled(cell, image)
 
     def reader(self, cell: AnyCell | None, part: str) -> LogReader:
-        """Raises WorkloadError: not supported by this version."""
-        not_readable(self.name)
+        """One part; `part` is not looked at."""
+        return TrainFsdpReader(cell)
 
 
 def relabelled(cell: AnyCell, image: Image) -> tuple[str, ...]:

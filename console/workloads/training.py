@@ -1,15 +1,21 @@
-"""What the training workloads share. Their cells are planned and listed; running them is not supported yet."""
+"""What the training workloads share."""
 
 from collections.abc import Mapping
-from typing import NoReturn
 
 from console.model.cell import AnyCell
-from console.model.launch import Need, Seat
+from console.model.launch import Need
 from console.model.profile import Image, ModelCard
 from console.workloads.base import WorkloadError
 
 _STARTUP_S = 600.0
 """An assumption: import, model set-up, compilation and first, slow steps. No source measures it."""
+
+RUNNABLE: frozenset[str] = frozenset()
+"""Training workloads that are run and not only planned, by name."""
+
+LLAMA_3_TOKENIZER = "meta-llama/Llama-3.1-8B"
+TOKENIZER_REVISION = "d04e592bb4f6aa9cfee91e2e20afa771667e1d4b"
+"""Where Llama 3.1's tokenizer comes from, for every size of it; a commit of the main branch."""
 
 PYTORCH_ENV: Mapping[str, str] = {
     "ROCBLAS_USE_HIPBLASLT": "1",
@@ -56,13 +62,11 @@ def one_node(cell: AnyCell, program: str) -> None:
         raise WorkloadError(f"{cell.id}: {program} runs on one node, this row asks for {cell.nodes}")
 
 
-def address(seat: Seat) -> str:
-    """Where the other nodes reach this one."""
-    return seat.address or seat.host
+def secrets(model: ModelCard) -> tuple[str, ...]:
+    """A token is asked for where the model's files are gated, and nowhere else."""
+    return HF_TOKEN if model.gated else ()
 
 
-def not_readable(name: str) -> NoReturn:
-    """Raises WorkloadError: this version plans training rows and does not run them."""
-    raise WorkloadError(
-        f"running {name} rows is not supported by this version: `instinct plan` shows their commands, run them by hand"
-    )
+def bash(script: str, *arguments: str) -> tuple[str, ...]:
+    """A constant script with its data as positional parameters, never as its text."""
+    return ("bash", "-c", script, "instinct", *arguments)

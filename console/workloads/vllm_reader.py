@@ -17,7 +17,7 @@ from console.model.attempt import (
     Signal,
     Validity,
 )
-from console.workloads.failures import FailureScan, by_exit_code
+from console.workloads.failures import FailureScan, by_exit_code, ended_by_us
 from console.workloads.lines import Line, LineSplitter
 from console.workloads.vllm_log import VllmLog
 
@@ -34,7 +34,6 @@ Detokenizing and encoding again loses some: 119,837 of 120,000 were counted in a
 
 _TEXT_OF_USERS = ("Received request ", "Added request ")
 _ASKED = re.compile(r"\b(num_prompts|output_len|random_output_len|num_iters|batch_size)=(\d{1,12})\b")
-_ENDED_BY_US = frozenset({124, 130, 137, 143})
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,8 +119,7 @@ class VllmReader(ABC):
     def _failure(self, figures: Figures, exit_code: int | None) -> Failure | None:
         by_code = by_exit_code(exit_code)
         if by_code is not None:
-            ended_by_us = exit_code is not None and (128 - exit_code if exit_code < 0 else exit_code) in _ENDED_BY_US
-            return self._scan.root(known_only=ended_by_us) or by_code
+            return self._scan.root(known_only=ended_by_us(exit_code)) or by_code
         if figures.problem is None and self._has_headline(figures):
             return None
         problem = figures.problem or Failure(

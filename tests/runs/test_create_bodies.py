@@ -59,6 +59,7 @@ ENVIRONMENT = {
     r"TEE_OUTPUT|MBS|BS|TP|TE_FP8|SEQ_LENGTH|MODEL_SIZE|TOTAL_ITERS": MEGATRON,
     r"GEMM_TUNING|PR|AC|SEQ_LEN|PAD_LEN|TRAIN_ITERS|GBS": MEGATRON,
     r"MASTER_ADDR|MASTER_PORT|NNODES|NODE_RANK": MEGATRON + ", several nodes",
+    r"NCCL_DEBUG|NCCL_DEBUG_SUBSYS": OWN + "; a fallback to sockets shows in RCCL's own lines only",
     r"NCCL_SOCKET_IFNAME|GLOO_SOCKET_IFNAME|NCCL_IB_HCA|NCCL_IB_GID_INDEX": MEGATRON + ", several nodes",
 }
 """Source of every environment variable, by pattern."""

@@ -189,6 +189,11 @@ def model_70b() -> ModelCard:
 
 
 @pytest.fixture
+def gated_70b(model_70b: ModelCard) -> ModelCard:
+    return msgspec.structs.replace(model_70b, gated=True)
+
+
+@pytest.fixture
 def inside_model() -> ModelCard:
     return ModelCard(id="/models/tiny-llama", title="tiny", precision="BF16", source="test", inside_image=True)
 
