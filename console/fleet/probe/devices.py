@@ -25,6 +25,3 @@ DEVICE_NAMES = {
 
 VIRTUAL_FUNCTIONS = frozenset({"74b5", "74bd", "74b6", "74bc", "74b9", "75b0", "75b3"})
 """Device ids that only a virtual function has."""
-
-PARTITIONS = {1: "SPX", 2: "DPX", 3: "TPX", 4: "QPX", 8: "CPX"}
-"""Compute partition by the number of KFD nodes that a device shows; an MI300A in CPX has six."""

@@ -1,7 +1,8 @@
-"""amdgpu, KFD and the GPUs by PCI address, from sysfs: no tool of ROCm is needed, and no root.
+"""The GPUs by PCI address, from sysfs: no tool of ROCm is needed, and no root.
 
-Card numbers mean nothing (a BMC's display takes card0), so devices are found on the PCI bus. Partition modes are read
-once per probe only: reading them may wake a GPU.
+Card numbers mean nothing (a BMC's display takes card0), so devices are found on the PCI bus. Nothing wakes a GPU: its
+runtime status is looked at first (the kernel keeps it in memory), and of one that is suspended only what the driver
+holds in memory is read. Partition modes, whose reading may wake one, are thus read once a probe, and of GPUs that run.
 """
 
 import re
@@ -9,195 +10,143 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from console.fleet.probe.kfd import KfdNode, kfd_nodes
-from console.fleet.probe.reading import Table, lines, unread
-from console.fleet.script import Area, Section
-from console.model.facts import Driver, Gpu, Known, Unknown
+from console.fleet.probe import gpu_state
+from console.fleet.probe.devices import DEVICE_NAMES, VIRTUAL_FUNCTIONS
+from console.fleet.probe.driver import groups_of
+from console.fleet.probe.kfd import NODES, KfdNode, kfd_links, xgmi_peers
+from console.fleet.probe.reading import Files, Table, unread
+from console.fleet.script import Section
+from console.model.facts import Gpu, GpuLink, Known, PciDevice, Unknown
+from console.model.text import clean_line
 
-DEVICE_NAMES = {
-    "738c": "MI100",
-    "740f": "MI210",
-    "7408": "MI250X",
-    "740c": "MI250X",
-    "74a0": "MI300A",
-    "74a1": "MI300X",
-    "74a9": "MI300X",
-    "74b5": "MI300X",
-    "74bd": "MI300X",
-    "74a2": "MI308X",
-    "74a8": "MI308X",
-    "74b6": "MI308X",
-    "74bc": "MI308X",
-    "74a5": "MI325X",
-    "74b9": "MI325X",
-    "75a0": "MI350X",
-    "75b0": "MI350X",
-    "75a3": "MI355X",
-    "75b3": "MI355X",
-}
-"""PCI device ids of Instinct GPUs and their virtual functions (AMD's own tables; the driver names none of them)."""
-
-_KFD = "/sys/class/kfd/kfd"
-_MODULE = "/sys/module/amdgpu"
+_PCI = "/sys/bus/pci/devices"
 
 SCRIPT = f"""
+# gpu PATH: a section `gpu.ADDRESS` with the files of one GPU
+gpu() {{
+  name=${{1%/device}}
+  begin "gpu.${{name##*/}}" "${{1#"$ROOT"}}"
+  if cd -P "$1" 2>/dev/null; then
+    state=
+    {{ IFS= read -r state < power/runtime_status; }} 2>/dev/null
+    set -- power/runtime_status {gpu_state.KEPT} fw_version/*
+    case $state in
+      suspend*) asleep=yes; printf 'asleep:%s\\n' "$state" ;;
+      *) set -- "$@" {gpu_state.READ} ;;
+    esac
+    if [ -e physfn ]; then printf 'physfn:yes\\n'; fi
+    for each in drm/renderD*; do if [ -e "$each" ]; then printf 'drm:%s\\n' "${{each#drm/}}"; fi; done
+    up=..
+    hop=
+    while {{ IFS= read -r vendor < "$up/vendor"; }} 2>/dev/null && [ "$vendor" = 0x1002 ]; do hop=$up; up=$up/..; done
+    if [ -n "$hop" ]; then
+      printf 'uplink:%s\\n' "$hop"
+      for each in current_link_speed current_link_width max_link_speed max_link_width; do set -- "$@" "$hop/$each"; done
+    fi
+    sweep "$@"; status=$?
+    cd /; end "gpu.${{name##*/}}" "$status"
+  else end "gpu.${{name##*/}}" denied; fi
+}}
+# device PATH: what kind of device it is, from what the kernel keeps in memory
 device() {{
   at=${{1#"$ROOT"}}
   printf '+%s\\n' "$at"
+  for name in vendor device class; do value "$at/$name"; done
   if [ -r "$1/uevent" ]; then
-    while IFS= read -r line; do printf '=%s %s\\n' "$at/uevent#${{line%%=*}}" "${{line#*=}}"; done < "$1/uevent"
+    while IFS= read -r line; do
+      case $line in DRIVER=*|PCI_SLOT_NAME=*) printf '=%s %s\\n' "$at/uevent#${{line%%=*}}" "${{line#*=}}" ;; esac
+      case $line in DRIVER=amdgpu) bound=yes ;; DRIVER=*) bound=no ;; esac
+    done < "$1/uevent"
   fi
-  for name in vendor device class unique_id product_name numa_node mem_info_vram_total mem_info_vram_used \\
-    current_compute_partition current_memory_partition power_dpm_force_performance_level; do value "$at/$name"; done
-  for file in "$1"/hwmon/hwmon*/power1_cap; do if [ -e "$file" ]; then value "${{file#"$ROOT"}}"; fi; done
-  names "$1"/drm/renderD*
 }}
-begin driver 'files under {_MODULE}'
-there {_MODULE}
-value {_MODULE}/version
-value /opt/rocm/.info/version
-there {_KFD}
-there /dev/kfd
-names "$ROOT{_KFD}"/proc/[0-9]*
-end driver 0
-begin gpu 'PCI devices of AMD under /sys'
-found=
-for path in "$ROOT"/sys/bus/pci/devices/*; do
-  vendor=
+asleep=
+gpus=
+begin pci 'display and accelerator devices under /sys'
+for path in "$ROOT"{_PCI}/*; do
+  class= vendor= bound=
+  {{ IFS= read -r class < "$path/class"; }} 2>/dev/null
+  case $class in 0x03*|0x12*|'') ;; *) continue ;; esac
   {{ IFS= read -r vendor < "$path/vendor"; }} 2>/dev/null
-  case $vendor in 0x1002) found=yes; device "$path" ;; esac
+  if [ -z "$class" ] && [ "$vendor" != 0x1002 ]; then continue; fi
+  device "$path"
+  if [ "$vendor" = 0x1002 ] && [ "$bound" != no ]; then gpus="$gpus ${{path#"$ROOT"}}"; fi
 done
-if [ -z "$found" ]; then
+if [ -z "$gpus" ]; then
   for path in "$ROOT"/sys/class/drm/card[0-9]*/device; do
-    vendor=
+    vendor= bound=
     {{ IFS= read -r vendor < "$path/vendor"; }} 2>/dev/null
-    case $vendor in 0x1002) device "$path" ;; esac
+    if [ "$vendor" = 0x1002 ]; then
+      device "$path"
+      if [ "$bound" != no ]; then gpus="$gpus ${{path#"$ROOT"}}"; fi
+    fi
   done
 fi
-end gpu 0
-begin gpu.kfd {_KFD}/topology/nodes
-if cd "$ROOT{_KFD}/topology/nodes" 2>/dev/null; then
-  grep -HE '^(simd_count|simd_per_cu|location_id|domain|drm_render_minor|unique_id|heap_type|size_in_bytes) ' \\
-    */properties */mem_banks/*/properties 2>/dev/null
-  cd /; end gpu.kfd 0
-else end gpu.kfd absent; fi
-output dev.stat stat -c '%g %n' /dev/kfd /dev/dri/renderD*
-begin infiniband /sys/class/infiniband
-names "$ROOT"/sys/class/infiniband/*
-end infiniband 0
+end pci 0
+for path in $gpus; do gpu "$ROOT$path"; done
 """
 
 
 class Graphics(msgspec.Struct, frozen=True):
-    """What this area fills of the facts of a host."""
+    """The GPUs of a host, and the devices that could be taken for one."""
 
-    driver: Driver
     gpus: Known[tuple[Gpu, ...]] | Unknown
-    infiniband: Known[tuple[str, ...]] | Unknown
+    others: Known[tuple[PciDevice, ...]] | Unknown
 
 
-def parse(found: Mapping[str, Section]) -> Graphics:
-    """What the sections say of driver, GPUs and RDMA devices."""
-    table = Table(found.get("driver"))
-    groups = _groups(found)
-    driver = _driver(table, groups)
-    section = found.get("infiniband")
-    fabric = Table(section)
-    infiniband: Known[tuple[str, ...]] | Unknown = unread(section, ("ls", "/sys/class/infiniband"))
-    if section is not None and section.ok:
-        infiniband = Known(tuple(name.rsplit("/", 1)[-1] for name in fabric.names), "/sys/class/infiniband")
-    return Graphics(driver, _gpus(found, driver, groups), infiniband)
-
-
-def _driver(table: Table, groups: Mapping[str, int]) -> Driver:
-    loaded: Known[bool] | Unknown = Unknown("the answer was cut off", _MODULE, ("ls", _MODULE))
-    present = loaded
-    if not table.cut:
-        loaded = Known(_MODULE in table.names, _MODULE)
-        present = Known(_KFD in table.names or "/dev/kfd" in table.names, "/dev/kfd")
-    pids = [name.rsplit("/", 1)[-1] for name in table.names if name.startswith(f"{_KFD}/proc/")]
-    processes: Known[tuple[int, ...]] | Unknown = Unknown("no KFD on this host", f"{_KFD}/proc", ("ls", f"{_KFD}/proc"))
-    if isinstance(present, Known) and present.value:
-        processes = Known(tuple(sorted(int(pid) for pid in pids if pid.isdigit() and len(pid) < 10)), f"{_KFD}/proc")
-    gid: Known[int] | Unknown = Unknown("its group could not be read", "/dev/kfd", ("stat", "-c", "%g", "/dev/kfd"))
-    if "/dev/kfd" in groups:
-        gid = Known(groups["/dev/kfd"], "stat /dev/kfd")
-    return Driver(
-        amdgpu_loaded=loaded,
-        amdgpu_version=_version(table, loaded),
-        rocm_version=_rocm(table),
-        kfd_present=present,
-        kfd_gid=gid,
-        kfd_process_ids=processes,
-    )
-
-
-def _version(table: Table, loaded: Known[bool] | Unknown) -> Known[str] | Unknown:
-    """Only the driver of AMD's packages has a version of its own; the kernel's is versioned by the kernel release."""
-    path = f"{_MODULE}/version"
-    if path in table.values:
-        return table.text(path)
-    if isinstance(loaded, Unknown):
-        return loaded
-    if not loaded.value:
-        return Unknown("amdgpu is not loaded", path, ("sudo", "modprobe", "amdgpu"))
-    if table.missing.get(path) == "absent":
-        why = "the kernel's own amdgpu has no version file; the kernel release stands for it"
-        return Unknown(why, path, ("modinfo", "-F", "version", "amdgpu"))
-    return table.text(path)
-
-
-def _rocm(table: Table) -> Known[str] | Unknown:
-    path = "/opt/rocm/.info/version"
-    if table.missing.get(path) == "absent":
-        return Unknown("no ROCm on the host; benchmarks bring theirs in the container", path, ("ls", "/opt"))
-    return table.text(path)
-
-
-def _groups(found: Mapping[str, Section]) -> dict[str, int]:
-    groups: dict[str, int] = {}
-    for line in lines(found, "dev.stat"):
-        match = re.fullmatch(r"(\d{1,10}) (/dev/\S+)", line)
-        if match:
-            groups[match.group(2)] = int(match.group(1))
-    return groups
-
-
-def _gpus(found: Mapping[str, Section], driver: Driver, groups: Mapping[str, int]) -> Known[tuple[Gpu, ...]] | Unknown:
-    section = found.get("gpu")
+def parse(found: Mapping[str, Section], loaded: Known[bool] | Unknown, nodes: Sequence[KfdNode]) -> Graphics:
+    """What the sections say of GPUs; `loaded`: whether amdgpu is; `nodes`: KFD's GPU nodes."""
+    section = found.get("pci")
     if section is None or not section.ok:
-        return unread(section, ("lspci", "-d", "1002:"))
+        missing = unread(section, ("lspci", "-d", "1002:"))
+        return Graphics(missing, missing)
     table = Table(section)
-    devices = [path for path in table.names if "/renderD" not in path]
-    bound = [path for path in devices if _bound(table, path)]
-    if not bound and isinstance(driver.amdgpu_loaded, Known) and not driver.amdgpu_loaded.value:
-        accelerators = sum(_is_accelerator(table, path) for path in devices)
+    bound = {path: Files(found.get(_section(path))) for path in table.names if _computes(table, path, found)}
+    others = tuple(_other(table, path) for path in table.names if path not in bound and "/drm/" not in path)
+    rest: Known[tuple[PciDevice, ...]] | Unknown = Known(others, _PCI)
+    if not bound and isinstance(loaded, Known) and not loaded.value:
+        accelerators = sum(
+            other.vendor_id == "1002" and other.class_id.startswith(("1200", "0380")) for other in others
+        )
         detail = f"{accelerators} AMD accelerators on the PCI bus"
-        return Unknown("amdgpu is not loaded", detail, ("sudo", "modprobe", "amdgpu"))
-    nodes = kfd_nodes(found.get("gpu.kfd"))
+        return Graphics(Unknown("amdgpu is not loaded", detail, ("sudo", "modprobe", "amdgpu")), rest)
+    links = kfd_links(found.get("gpu.links"), nodes)
     taken = {_bdf(table, path) for path in bound}
     gpus: list[Gpu] = []
-    for path in bound:
+    for path, files in bound.items():
         bdf = _bdf(table, path)
         mine = [node for node in nodes if node.bdf == bdf]
         mine += [node for node in nodes if node.bdf not in taken and _slot(node.bdf) == _slot(bdf)]
-        if bdf:
-            gpus.extend(_device(table, path, bdf, mine, groups))
-    return Known(tuple(sorted(gpus, key=lambda gpu: gpu.bdf)), "/sys/bus/pci/devices")
+        gpus.extend(_device(files, bdf, _device_id(table, path), mine, groups_of(found)))
+    seen = tuple(sorted((_linked(gpu, found, links) for gpu in gpus), key=lambda gpu: gpu.bdf))
+    return Graphics(Known(seen, _PCI), rest)
 
 
-def _bound(table: Table, path: str) -> bool:
-    """Whether amdgpu drives a device and it computes; a BMC or a card under vfio does not count."""
-    if table.raw(f"{path}/vendor") != "0x1002" or not _device_id(table, path):
+def _section(path: str) -> str:
+    return f"gpu.{path.removesuffix('/device').rsplit('/', 1)[-1]}"
+
+
+def _computes(table: Table, path: str, found: Mapping[str, Section]) -> bool:
+    """Whether amdgpu drives a device; a BMC or a card under vfio does not count."""
+    if table.raw(f"{path}/vendor") != "0x1002" or not _device_id(table, path) or not _bdf(table, path):
         return False
     driver = table.raw(f"{path}/uevent#DRIVER")
-    if driver is None:
-        return f"{path}/mem_info_vram_total" in table.values
+    if driver is None:  # a capture may have left uevent out
+        return "mem_info_vram_total" in Files(found.get(_section(path))).rows
     return driver == "amdgpu"
 
 
-def _is_accelerator(table: Table, path: str) -> bool:
-    return (table.raw(f"{path}/class") or "").startswith(("0x1200", "0x0380"))
+def _other(table: Table, path: str) -> PciDevice:
+    def plain(name: str) -> str:
+        return (table.raw(f"{path}/{name}") or "").removeprefix("0x").lower()[:8]
+
+    return PciDevice(
+        bdf=_bdf(table, path) or clean_line(path.rsplit("/", 1)[-1]),
+        vendor_id=plain("vendor"),
+        device_id=plain("device"),
+        class_id=plain("class"),
+        driver=table.raw(f"{path}/uevent#DRIVER") or "",
+        name=DEVICE_NAMES.get(plain("device"), "") if plain("vendor") == "1002" else "",
+    )
 
 
 def _device_id(table: Table, path: str) -> str:
@@ -215,77 +164,95 @@ def _slot(bdf: str) -> str:
     return bdf.rpartition(".")[0]
 
 
-def _device(table: Table, path: str, bdf: str, nodes: Sequence[KfdNode], groups: Mapping[str, int]) -> list[Gpu]:
+def _device(files: Files, bdf: str, device_id: str, nodes: Sequence[KfdNode], groups: Mapping[str, int]) -> list[Gpu]:
     """The GPU of a PCI device, or one per partition when KFD shows several nodes of it."""
-    device_id = _device_id(table, path)
-    render = sorted(name.rsplit("/", 1)[-1] for name in table.names if name.startswith(f"{path}/drm/renderD"))
+    render = sorted(clean_line(name) for name in files.rows.get("drm", ()))
+    file = f"/dev/dri/{render[0]}" if render else None
+    node = nodes[0] if nodes else None
     whole = Gpu(
         bdf=bdf,
+        device_bdf=bdf,
         device_id=device_id,
-        model=_model(table, path, device_id),
-        unique_id=table.text(f"{path}/unique_id"),
-        compute_units=_units(nodes),
-        render_node=_render(f"/dev/dri/{render[0]}" if render else None, path),
-        render_gid=_render_gid(f"/dev/dri/{render[0]}" if render else None, groups),
-        numa_node=table.integer(f"{path}/numa_node"),
-        vram_total_bytes=table.integer(f"{path}/mem_info_vram_total"),
-        vram_used_bytes=table.integer(f"{path}/mem_info_vram_used"),
-        compute_partition=table.text(f"{path}/current_compute_partition"),
-        memory_partition=table.text(f"{path}/current_memory_partition"),
-        power_cap_w=_cap(table, path),
-        performance_level=table.text(f"{path}/power_dpm_force_performance_level"),
+        model=_model(files, device_id),
+        virtual_function=_virtual(files, device_id),
+        compute_units=_units(node),
+        render_node=_render(file, files),
+        render_gid=_render_gid(file, groups),
+        gfx=Known(node.gfx, node.source) if node and node.gfx else _no_node(),
+        xccs=Known(node.xccs, node.source) if node and node.xccs else _no_node(),
+        kfd_node=Known(node.number, node.source) if node else _no_node(),
     )
+    whole = gpu_state.fill(whole, files, node)
     if len(nodes) < 2:
         return [whole]
-    return [_partition(whole, node, path, groups) for node in nodes]
+    return [_partition(whole, number, part, files, groups) for number, part in enumerate(nodes)]
 
 
-def _partition(whole: Gpu, node: KfdNode, path: str, groups: Mapping[str, int]) -> Gpu:
-    """One partition: what is the device's own stays, sizes come from KFD, use of memory per partition is not told."""
+def _partition(whole: Gpu, number: int, node: KfdNode, files: Files, groups: Mapping[str, int]) -> Gpu:
+    """One partition: what is the device's own stays, sizes come from KFD."""
     file = f"/dev/dri/renderD{node.render_minor}" if node.render_minor else None
     show = ("amd-smi", "metric", "-m")
-    total: Known[int] | Unknown = Unknown("KFD tells no memory of this partition", path, show)
+    total: Known[int] | Unknown = Unknown("KFD tells no memory of this partition", node.source, show)
+    used: Known[int] | Unknown = Unknown(
+        "sysfs tells it for the whole device only", files.path("mem_info_vram_used"), show
+    )
     if node.local_bytes:
         total = Known(node.local_bytes, node.source)
+    if node.used_bytes is not None:
+        used = Known(node.used_bytes, f"{node.source}/mem_banks")
     return msgspec.structs.replace(
         whole,
         bdf=node.bdf,
-        compute_units=_units([node]),
-        render_node=_render(file, path),
+        partition=number,
+        compute_units=_units(node),
+        render_node=_render(file, files),
         render_gid=_render_gid(file, groups),
         vram_total_bytes=total,
-        vram_used_bytes=Unknown("sysfs tells it for the whole device only", f"{path}/mem_info_vram_used", show),
+        vram_used_bytes=used,
+        xccs=Known(node.xccs, node.source) if node.xccs else _no_node(),
+        kfd_node=Known(node.number, node.source),
     )
 
 
-def _model(table: Table, path: str, device_id: str) -> Known[str] | Unknown:
+def _linked(gpu: Gpu, found: Mapping[str, Section], links: Mapping[int, tuple[GpuLink, ...]] | None) -> Gpu:
+    source = f"{NODES}/{gpu.kfd_node.value if isinstance(gpu.kfd_node, Known) else 'N'}/io_links"
+    if isinstance(gpu.kfd_node, Unknown):
+        return msgspec.structs.replace(gpu, links=gpu.kfd_node, xgmi_peers=gpu.kfd_node)
+    if links is None:
+        missing = unread(found.get("gpu.links"), ("cat", source))
+        return msgspec.structs.replace(gpu, links=missing, xgmi_peers=missing)
+    mine = links.get(gpu.kfd_node.value, ())
+    return msgspec.structs.replace(gpu, links=Known(mine, source), xgmi_peers=Known(xgmi_peers(mine), source))
+
+
+def _model(files: Files, device_id: str) -> Known[str] | Unknown:
     if device_id in DEVICE_NAMES:
-        return Known(DEVICE_NAMES[device_id], f"{path}/device")
-    return table.text(f"{path}/product_name")
+        return Known(DEVICE_NAMES[device_id], files.path("device"))
+    return files.text("product_name")
 
 
-def _units(nodes: Sequence[KfdNode]) -> Known[int] | Unknown:
-    if nodes and nodes[0].compute_units:
-        return Known(nodes[0].compute_units, nodes[0].source)
-    return Unknown("KFD shows no node for it", f"{_KFD}/topology/nodes", ("rocminfo",))
+def _virtual(files: Files, device_id: str) -> Known[bool] | Unknown:
+    if "physfn" in files.rows:
+        return Known(True, files.path("physfn"))
+    if device_id in DEVICE_NAMES:
+        return Known(device_id in VIRTUAL_FUNCTIONS, files.path("device"))
+    return Unknown("a device id that is not known here", files.path("device"), ("lspci", "-nn", "-d", "1002:"))
 
 
-def _render(file: str | None, path: str) -> Known[str] | Unknown:
-    return Known(file, f"{path}/drm") if file else Unknown("no render node", f"{path}/drm", ("ls", f"{path}/drm"))
+def _no_node() -> Unknown:
+    return Unknown("KFD shows no node for it", NODES, ("rocminfo",))
+
+
+def _units(node: KfdNode | None) -> Known[int] | Unknown:
+    return Known(node.compute_units, node.source) if node is not None and node.compute_units else _no_node()
+
+
+def _render(file: str | None, files: Files) -> Known[str] | Unknown:
+    path = files.path("drm")
+    return Known(file, path) if file else Unknown("no render node", path, ("ls", path))
 
 
 def _render_gid(file: str | None, groups: Mapping[str, int]) -> Known[int] | Unknown:
     if file is not None and file in groups:
         return Known(groups[file], f"stat {file}")
     return Unknown("its group could not be read", file or "/dev/dri", ("stat", "-c", "%g", file or "/dev/dri"))
-
-
-def _cap(table: Table, path: str) -> Known[float] | Unknown:
-    """hwmon gives microwatts."""
-    files = [name for name in (*table.values, *table.missing) if name.startswith(f"{path}/hwmon/")]
-    if not files:
-        return Unknown("no hwmon of the device", f"{path}/hwmon", ("amd-smi", "metric", "-p"))
-    return table.read(files[0], lambda text: int(text) / 1e6)
-
-
-AREA = Area("gpu", SCRIPT, parse)

@@ -19,7 +19,6 @@ INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-_PLACES = ("model_cache", "scratch", "docker_root")
 
 SCRIPT = r"""
 PLACE='
@@ -68,6 +67,7 @@ whole mounts /proc/mounts
 docker_root=$(sed -n 's/.*"data-root"[^"]*"\(\/[^"]*\)".*/\1/p' "$ROOT/etc/docker/daemon.json" 2>/dev/null)
 place docker_root "${docker_root:-/var/lib/docker}"
 place scratch "$SCRATCH"
+place shared_memory /dev/shm
 if [ -n "$MODEL_CACHE" ]; then
   place model_cache "$MODEL_CACHE"
   for model in $MODELS; do
@@ -85,15 +85,18 @@ class Places(msgspec.Struct, frozen=True):
     docker_storage: Known[Storage] | Unknown
     scratch: Known[Storage] | Unknown
     model_cache: Known[Storage] | Unknown
+    shared_memory: Known[Storage] | Unknown
 
 
 def parse(found: Mapping[str, Section]) -> Places:
     """What the sections say of the places; the models are read by `cached_models`, which knows who was asked for."""
     mounts = _mounts(found)
-    docker, scratch, cache = (
-        _storage(found.get(f"storage.{name}"), mounts) for name in ("docker_root", *_PLACES[1::-1])
+    return Places(
+        docker_storage=_storage(found.get("storage.docker_root"), mounts),
+        scratch=_storage(found.get("storage.scratch"), mounts),
+        model_cache=_storage(found.get("storage.model_cache"), mounts),
+        shared_memory=_storage(found.get("storage.shared_memory"), mounts),
     )
-    return Places(docker, scratch, cache)
 
 
 def folder_of(model: str) -> str | None:

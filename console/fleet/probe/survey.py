@@ -1,41 +1,95 @@
 """One probe of one host: a single script in a single session, and everything but the engine's own word out of it."""
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from console.fleet.host import Host
-from console.fleet.link import ChannelRefused, CommandFailed, Link
-from console.fleet.probe import gpu, host, software, storage
-from console.fleet.script import Section, by_name, clock, compose, new_nonce, sections
+from console.fleet.link import ChannelRefused, CommandFailed, Completed, Link
+from console.fleet.probe import driver, gpu, host, kernel_log, kfd, net, smi, software, storage
+from console.fleet.script import Area, Section, by_name, clock, compose, new_nonce, sections
 from console.model.facts import Clock, DockerAccess, HostFacts, Known, Unknown
 from console.model.text import clean_line
 
-AREAS = (host.AREA, gpu.AREA, software.AREA, storage.AREA)
+GRAPHICS = Area("gpu", driver.SCRIPT + kfd.SCRIPT + gpu.SCRIPT, lambda found: found)
+AREAS = (host.AREA, software.AREA, storage.AREA, net.AREA, kernel_log.AREA, GRAPHICS, smi.AREA)
+"""In order: what cannot hang first, then the log that tells why something hangs, then what may."""
 TIMEOUT_S = 90.0
 
 
-async def survey(
-    link: Link, of: Host, *, models: Sequence[str] = (), simulated: bool = False, timeout_s: float = TIMEOUT_S
-) -> HostFacts:
-    """Facts of a host, `engine` excepted. Raises LinkError classes; what cannot be read is unknown, with why.
+class Answer(msgspec.Struct, frozen=True):
+    """The raw answer of a probe: its sections, and our clock before and after."""
 
-    `models` are the repository ids to look for in the model cache. `simulated`: the fleet file says it is the lab's.
-    """
+    sections: tuple[Section, ...]
+    sent_ns: int
+    received_ns: int
+
+
+async def ask(
+    link: Link,
+    of: Host,
+    *,
+    models: Sequence[str] = (),
+    tools: bool = True,
+    timeout_s: float = TIMEOUT_S,
+    deadline_s: float | None = None,
+) -> Answer:
+    """Run the script of the probe. With `deadline_s`, what had arrived by then is the answer instead of TimedOut."""
     nonce = new_nonce()
-    script = compose(AREAS, _values(of, models), nonce)
+    script = compose(AREAS, _values(of, models, tools), nonce)
     sent = time.time_ns()
-    done = await link.run(script, timeout_s=timeout_s)
+    if deadline_s is None:
+        done = await link.run(script, timeout_s=timeout_s)
+    else:
+        done = await _until(link, script, deadline_s)
     received = time.time_ns()
-    found = by_name(sections(done.stdout, nonce))
-    if not found:
+    found = sections(done.stdout, nonce)
+    if not found and deadline_s is None:
         said = clean_line(done.stderr or done.stdout) or f"exit {done.exit_code}"
         raise CommandFailed(
             of.name, f"the probe did not run: {said}", "does the account have a shell?", exit_code=done.exit_code
         )
-    facts = read(found, of, models, simulated=simulated, read_at_ns=received)
-    offset = clock(found, sent, received)
+    return Answer(found, sent, received)
+
+
+async def _until(link: Link, script: bytes, deadline_s: float) -> Completed:
+    output = bytearray()
+    with contextlib.suppress(TimeoutError, CommandFailed):
+        async with asyncio.timeout(deadline_s):
+            reader, writer = await link.open_command(("/bin/sh", "-s"))
+            try:
+                writer.write(script)
+                await writer.drain()
+                while data := await reader.read(1 << 16):
+                    output += data
+            finally:
+                writer.close()
+    return Completed(bytes(output), b"", 0)
+
+
+async def survey(
+    link: Link,
+    of: Host,
+    *,
+    models: Sequence[str] = (),
+    simulated: bool = False,
+    timeout_s: float = TIMEOUT_S,
+    tools: bool = True,
+    deadline_s: float | None = None,
+) -> HostFacts:
+    """Facts of a host, `engine` excepted. Raises LinkError classes; what cannot be read is unknown, with why.
+
+    `models` are the repository ids to look for in the model cache. `simulated`: the fleet file says it is the lab's.
+    `tools=False` leaves amd-smi and rocm-smi out, which take a second a piece. `deadline_s`: never raises TimedOut;
+    what has not been read by then is unknown.
+    """
+    answer = await ask(link, of, models=models, tools=tools, timeout_s=timeout_s, deadline_s=deadline_s)
+    found = by_name(answer.sections)
+    facts = read(found, of, models, simulated=simulated, read_at_ns=answer.received_ns)
+    offset = clock(found, answer.sent_ns, answer.received_ns)
     return msgspec.structs.replace(
         facts,
         clock=Known(offset, "date") if offset is not None else _no_clock(of),
@@ -47,31 +101,44 @@ def read(
     found: Mapping[str, Section], of: Host, models: Sequence[str] = (), *, simulated: bool = False, read_at_ns: int = 0
 ) -> HostFacts:
     """Facts from the sections of a probe. Pure: the same for a live host, a capture and a test."""
-    graphics = gpu.parse(found)
+    nodes = kfd.kfd_nodes(found.get("gpu.kfd"))
+    drivers = driver.parse(found, {node.gpu_id: node.bdf for node in nodes if node.gpu_id})
+    graphics = gpu.parse(found, drivers.amdgpu_loaded, nodes)
+    gpus = graphics.gpus
+    if isinstance(gpus, Known):
+        gpus = Known(smi.enrich(gpus.value, found), gpus.source)
+    network = net.parse(found)
     places = storage.parse(found)
     unset = Unknown("no model_cache in the fleet file", f"[hosts.{of.name}]")
     return HostFacts(
         host=of.name,
         read_at_ns=read_at_ns,
         system=host.parse(found),
-        driver=graphics.driver,
-        gpus=graphics.gpus,
+        driver=smi.versions(drivers, found),
+        gpus=gpus,
+        other_gpus=graphics.others,
         docker=software.parse(found),
         docker_storage=places.docker_storage,
-        infiniband=graphics.infiniband,
+        infiniband=network.infiniband,
+        rdma=network.rdma,
+        nics=network.nics,
+        kernel_log=kernel_log.parse(found),
         model_cache=places.model_cache if of.model_cache else unset,
         scratch=places.scratch,
+        shared_memory=places.shared_memory,
         models=storage.cached_models(found, models) if of.model_cache else unset,
         simulated=simulated,
     )
 
 
-def _values(of: Host, models: Sequence[str]) -> dict[str, str]:
+def _values(of: Host, models: Sequence[str], tools: bool) -> dict[str, str]:
     folders = dict.fromkeys(folder for model in models if (folder := storage.folder_of(model)) is not None)
     return {
         "ROOT": (of.root or "").rstrip("/"),
         "SOCKET": of.docker_socket or "",
         "SUDO_DOCKER": "yes" if "docker" in of.sudo else "",
+        "SUDO_PROBE": "yes" if "probe" in of.sudo else "",
+        "TOOLS": "yes" if tools else "",
         "SCRATCH": of.scratch,
         "MODEL_CACHE": (of.model_cache or "").rstrip("/"),
         "MODELS": " ".join(folders),

@@ -1,0 +1,177 @@
+"""RDMA devices with their ports, and the network interfaces that have hardware behind them."""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from console.fleet.probe.reading import Files, lines, unread
+from console.fleet.script import Area, Section
+from console.model.facts import Known, Nic, RdmaDevice, RdmaPort, Unknown
+from console.model.text import clean_line
+
+RDMA = "/sys/class/infiniband"
+NET = "/sys/class/net"
+COUNTERS = (
+    "counters/symbol_error",
+    "counters/link_error_recovery",
+    "counters/link_downed",
+    "counters/port_rcv_errors",
+    "counters/port_xmit_discards",
+    "counters/local_link_integrity_errors",
+    "counters/excessive_buffer_overrun_errors",
+    "hw_counters/out_of_sequence",
+    "hw_counters/packet_seq_err",
+    "hw_counters/local_ack_timeout_err",
+    "hw_counters/rnr_nak_retry_err",
+    "hw_counters/rx_icrc_encapsulated",
+)
+"""Counters of trouble that InfiniBand and the larger RoCE drivers have."""
+
+_PORT = ("state", "phys_state", "rate", "link_layer", "gids/3", *COUNTERS)
+
+SCRIPT = f"""
+begin net.rdma {RDMA}
+if cd "$ROOT{RDMA}" 2>/dev/null; then
+  set --
+  for each in *; do
+    if [ ! -e "$each" ]; then continue; fi
+    printf 'device:%s\\n' "$each"
+    for name in "$each"/device/net/*; do if [ -e "$name" ]; then printf 'netdev:%s\\n' "$name"; fi; done
+    for name in fw_ver board_id hca_type node_guid device/numa_node; do set -- "$@" "$each/$name"; done
+    for port in "$each"/ports/[0-9]*; do
+      for name in {" ".join(_PORT)}; do if [ -e "$port/$name" ]; then set -- "$@" "$port/$name"; fi; done
+    done
+  done
+  if [ $# -gt 0 ]; then sweep "$@"; status=$?; else printf '\\n@errors\\n'; status=0; fi
+  cd /; end net.rdma "$status"
+else end net.rdma absent; fi
+begin net.nic {NET}
+if cd "$ROOT{NET}" 2>/dev/null; then
+  set --
+  for each in *; do
+    if [ -e "$each/device" ]; then printf 'device:%s\\n' "$each"
+    elif [ ! -d "$each/bonding" ]; then continue; fi
+    for name in operstate speed mtu address device/numa_node device/uevent; do set -- "$@" "$each/$name"; done
+  done
+  if [ $# -gt 0 ]; then sweep "$@"; status=$?; else printf '\\n@errors\\n'; status=0; fi
+  cd /; end net.nic "$status"
+else end net.nic absent; fi
+output net.addresses ip -o addr show up scope global
+"""
+
+
+class Network(msgspec.Struct, frozen=True):
+    """What this area fills of the facts of a host; `infiniband` are the names alone."""
+
+    infiniband: Known[tuple[str, ...]] | Unknown
+    rdma: Known[tuple[RdmaDevice, ...]] | Unknown
+    nics: Known[tuple[Nic, ...]] | Unknown
+
+
+def parse(found: Mapping[str, Section]) -> Network:
+    """What the sections say of the network."""
+    rdma = _rdma(found.get("net.rdma"))
+    names: Known[tuple[str, ...]] | Unknown = (
+        rdma if isinstance(rdma, Unknown) else Known(tuple(device.name for device in rdma.value), RDMA)
+    )
+    return Network(names, rdma, _nics(found))
+
+
+def _listed(files: Files, kind: str) -> list[str]:
+    return [clean_line(name) for name in files.rows.get(kind, ())]
+
+
+def _rdma(section: Section | None) -> Known[tuple[RdmaDevice, ...]] | Unknown:
+    if section is not None and section.why == "absent":
+        return Known((), f"no {RDMA}")
+    if section is None or not section.ok:
+        return unread(section, ("ls", RDMA))
+    files = Files(section)
+    if files.cut:
+        return Unknown("the answer was cut off", RDMA, ("ls", RDMA))
+    return Known(tuple(_device(files, name) for name in _listed(files, "device")), RDMA)
+
+
+def _device(files: Files, name: str) -> RdmaDevice:
+    ports = sorted(
+        {
+            int(match.group(1))
+            for path in files.rows
+            if (match := re.fullmatch(rf"{re.escape(name)}/ports/(\d{{1,3}})/\w+", path, re.ASCII))
+        }
+    )
+    netdevs = [path.rsplit("/", 1)[-1] for path in _listed(files, "netdev") if path.startswith(f"{name}/")]
+    numa = files.number(f"{name}/device/numa_node")
+    return RdmaDevice(
+        name=name,
+        ports=tuple(_port(files, f"{name}/ports/{number}", number) for number in ports),
+        firmware=files.raw(f"{name}/fw_ver") or "",
+        board_id=files.raw(f"{name}/board_id") or "",
+        kind=files.raw(f"{name}/hca_type") or "",
+        node_guid=files.raw(f"{name}/node_guid") or "",
+        numa_node=numa if numa is not None and numa >= 0 else None,
+        netdevs=tuple(netdevs),
+    )
+
+
+def _port(files: Files, base: str, number: int) -> RdmaPort:
+    rate = files.raw(f"{base}/rate") or ""
+    match = re.match(r"(\d{1,4}(?:\.\d)?) Gb/sec", rate, re.ASCII)
+    counters = []
+    for name in COUNTERS:
+        path = f"{base}/{name}"
+        if path in files.rows or path in files.errors:
+            counters.append((name.rsplit("/", 1)[-1], files.number(path)))
+    return RdmaPort(
+        number=number,
+        state=_word(files.raw(f"{base}/state")),
+        phys_state=_word(files.raw(f"{base}/phys_state")),
+        rate_gbps=float(match.group(1)) if match else None,
+        rate=rate,
+        link_layer=files.raw(f"{base}/link_layer") or "",
+        gid3=files.raw(f"{base}/gids/3") or "",
+        counters=tuple(counters),
+    )
+
+
+def _word(text: str | None) -> str:
+    """`ACTIVE` of `4: ACTIVE`."""
+    return (text or "").partition(": ")[2] or (text or "")
+
+
+def _nics(found: Mapping[str, Section]) -> Known[tuple[Nic, ...]] | Unknown:
+    section = found.get("net.nic")
+    if section is None or not section.ok:
+        return unread(section, ("ip", "-br", "link"))
+    files = Files(section)
+    if files.cut:
+        return Unknown("the answer was cut off", NET, ("ip", "-br", "link"))
+    addresses: dict[str, list[str]] = {}
+    for line in lines(found, "net.addresses"):
+        match = re.match(r"\d{1,6}: ([^\s:@]+)(?:@\S+)? +inet6? ([0-9a-fA-F.:]{2,45}/\d{1,3}) ", line, re.ASCII)
+        if match:
+            addresses.setdefault(match.group(1), []).append(match.group(2))
+    physical = set(_listed(files, "device"))
+    names = {name.rpartition("/")[0] for name in files.rows if name.endswith("/operstate")} | physical
+    return Known(tuple(_nic(files, name, name in physical, addresses) for name in sorted(names)), NET)
+
+
+def _nic(files: Files, name: str, physical: bool, addresses: Mapping[str, list[str]]) -> Nic:
+    speed = files.number(f"{name}/speed")
+    numa = files.number(f"{name}/device/numa_node")
+    uevent = files.lines(f"{name}/device/uevent") or ()
+    return Nic(
+        name=clean_line(name),
+        operstate=files.raw(f"{name}/operstate") or "",
+        speed_mbps=speed if speed is not None and speed > 0 else None,
+        mtu=files.number(f"{name}/mtu"),
+        driver=next((line.removeprefix("DRIVER=") for line in uevent if line.startswith("DRIVER=")), ""),
+        mac=files.raw(f"{name}/address") or "",
+        physical=physical,
+        numa_node=numa if numa is not None and numa >= 0 else None,
+        addresses=tuple(addresses.get(name, ())),
+    )
+
+
+AREA = Area("net", SCRIPT, parse)
