@@ -244,7 +244,7 @@ class Driver:
             await self._ledger.tell(LinkChanged(error.host, "retrying", str(error)))
             await asyncio.sleep(self._office.policy.unreachable_poll_s)
         elif isinstance(act, (Claim, Start, GiveSecrets, Adopt)):
-            failure = Failure(failure=error.failure, line=str(error), remedy=error.remedy)
+            failure = Failure(failure=error.failure, line=error.line, remedy=error.remedy)
             await self._ledger.tell(AttemptEnded(outcome=Outcome.FAILED, failure=failure))
         else:
             await self._ledger.tell(Noticed(str(error), "error"))

@@ -133,7 +133,7 @@ async def _ask(ledger: Ledger, host: str, models: Sequence[str]) -> HostFacts:
             return await ledger.office.site.survey(host, models)
         except SiteError as error:
             if not error.retry or time.monotonic() >= until or ledger.stop_asked():
-                failure = Failure(failure=FailureClass.UNREACHABLE, line=str(error), remedy=error.remedy)
+                failure = Failure(failure=FailureClass.UNREACHABLE, line=error.line, remedy=error.remedy)
                 raise NotRun(failure) from error
             await ledger.enter(Stage.FETCHING, f"waiting for {host}: {error.message}")
             await asyncio.sleep(ledger.office.policy.unreachable_poll_s)
@@ -179,7 +179,7 @@ async def _fetch_models(
             ):
                 await pace.tell(progress)
         except SiteError as error:
-            raise NotRun(Failure(failure=error.failure, line=str(error), remedy=error.remedy)) from error
+            raise NotRun(Failure(failure=error.failure, line=error.line, remedy=error.remedy)) from error
         if shared is not None:
             done.add(shared)
 
@@ -198,7 +198,7 @@ async def _images(ledger: Ledger, hosts: Sequence[Host], subject: Subject) -> Im
                     await pace.tell(progress)
                 seen = await site.image(host.name, ref)
         except SiteError as error:
-            raise NotRun(Failure(failure=error.failure, line=str(error), remedy=error.remedy)) from error
+            raise NotRun(Failure(failure=error.failure, line=error.line, remedy=error.remedy)) from error
         if seen is None:
             line = f"{host.name}: {ref} is not there after the pull"
             raise NotRun(Failure(failure=FailureClass.IMAGE_MISSING, line=line))

@@ -33,6 +33,11 @@ class SiteError(Exception):
         self.retry = retry
         self.failure = failure
 
+    @property
+    def line(self) -> str:
+        """What happened and where, without the remedy, for records that keep that apart."""
+        return f"{self.host}: {self.message}"
+
 
 class Busy(msgspec.Struct, frozen=True):
     """A host is held by somebody else; `holder` names who and which run, `since` is the host's RFC 3339 time."""
