@@ -61,7 +61,8 @@ async def make_plan(
     async with use_site(fleet, site, ask) as used:
         seen = await survey(used, hosts, models)
     plan = planning.make(request, catalog, hosts, seen.answers)
-    return Planned(plan=plan, surveyed=seen, simulated=fleet.simulated, speed=fleet.speed)
+    simulated = fleet.simulated or any(facts.simulated for facts in seen.facts.values())
+    return Planned(plan=plan, surveyed=seen, simulated=simulated, speed=fleet.speed)
 
 
 def plan_json(plan: Plan) -> list[dict[str, Any]]:
@@ -100,7 +101,7 @@ async def conduct(settings: Settings, run: str, *, site: DockerSite | None = Non
                     request=msgspec.json.decode(row.plan, type=Request),
                     operator=settings.operator.value,
                     version=__version__,
-                    simulated=fleet.simulated,
+                    simulated=fleet.simulated or row.simulated,
                     folder=folder,
                     journal=journal,
                     tail=tail,

@@ -34,7 +34,8 @@ def choose(
 
     1. A comparable published figure, before anything else.
     2. Of the other comparable ones the closest: fewest `should`, then fewest `noted` differences.
-    3. Of the rest the one with the fewest `must` differences, to name what keeps them apart.
+    3. A published figure that nothing contradicts: what is not known keeps it apart, as for a row that was not run.
+    4. Of the rest the one with the fewest `must` differences, to name what keeps them apart.
     Ties go to the set that comes first in PRECEDENCE, then to the latest date, then to the order given.
     """
     candidates = [
@@ -47,10 +48,10 @@ def choose(
 
 
 def _rank(item: Candidate) -> tuple[bool, bool, int, int, int, int]:
-    published = item.reference.set == "published"
+    contradicted = any(each.strength == "must" and each.measured is not None for each in item.differences)
     return (
         not item.comparable,
-        not (item.comparable and published),
+        contradicted or item.reference.set != "published",
         item.count("must"),
         item.count("should"),
         item.count("noted"),

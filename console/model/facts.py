@@ -110,6 +110,8 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     gpu_containers: tuple[GpuContainer, ...] = ()
     images: tuple[str, ...] = ()
     """References (tags and repository digests) of the images present."""
+    simulated: bool = False
+    """The engine says of itself that it is the embedded lab's."""
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,14 +47,14 @@ class DockerSite:
         """The probe's facts and the engine's own."""
         with _translated(host):
             link = await self._links.get(host)
-            facts = await survey(link, self._host(host), models=models)
+            facts = await survey(link, self._host(host), models=models, simulated=self._fleet.simulated)
         try:
             engine = await self._engine(host, facts)
             with _translated(host):
                 said = await engine.engine_facts()
         except SiteError as error:
             return msgspec.structs.replace(facts, engine=Unknown("the engine did not answer", error.message))
-        return msgspec.structs.replace(facts, engine=Known(said, "docker"), simulated=self._fleet.simulated)
+        return msgspec.structs.replace(facts, engine=Known(said, "docker"), simulated=facts.simulated or said.simulated)
 
     async def image(self, host: str, ref: str) -> ImageSeen | None:
         """The image as the host has it; None when it is not there."""

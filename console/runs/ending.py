@@ -32,8 +32,10 @@ async def finish(ledger: Ledger, act: Finish) -> None:
     office, subject = ledger.office, ledger.subject()
     ends = part_ends(office.tail, office.folder, subject.workload, row.launch, subject.cell)
     decision = outcomes.decide(row.launch, ends)
+    under = _host_conditions(ledger)
+    simulated = office.simulated or any(item.simulated for item in under.values())
     collected = Collection(
-        simulated=office.simulated,
+        simulated=simulated,
         image_pinned=row.launch.image_digest is not None,
         log_complete=all(item.log_complete for item in ledger.events(PartCollected)),
         rebooted=await _rebooted(ledger, row.launch),
@@ -44,12 +46,12 @@ async def finish(ledger: Ledger, act: Finish) -> None:
         failure=overruled or decision.failure,
         reasons=reasons(row.findings, decision.result, collected, subject.cell),
         conditions=outcomes.conditions(
-            _host_conditions(ledger),
+            under,
             row.launch,
             subject.image,
             decision.result,
             nodes=subject.cell.nodes,
-            simulated=office.simulated,
+            simulated=simulated,
         ),
     )
     await ledger.tell(ended)
