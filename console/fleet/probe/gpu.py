@@ -131,7 +131,8 @@ def _computes(table: Table, path: str, found: Mapping[str, Section]) -> bool:
         return False
     driver = table.raw(f"{path}/uevent#DRIVER")
     if driver is None:  # a capture may have left uevent out
-        return "mem_info_vram_total" in Files(found.get(_section(path))).rows
+        files = Files(found.get(_section(path)))
+        return files.cut or "mem_info_vram_total" in files.rows
     return driver == "amdgpu"
 
 

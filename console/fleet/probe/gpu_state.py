@@ -132,10 +132,10 @@ def _firmware(files: Files) -> Known[tuple[Firmware, ...]] | Unknown:
         for name in sorted(files.rows)
         if (match := re.fullmatch(r"fw_version/(\w{1,40}?)_fw_version", name)) and (text := files.raw(name))
     ]
-    if found:
-        return Known(tuple(found), files.path("fw_version"))
     if files.cut or files.late or files.why:
         return files.missing("fw_version")
+    if found:
+        return Known(tuple(found), files.path("fw_version"))
     return Unknown("not there", files.path("fw_version"), ("amd-smi", "firmware"))
 
 
@@ -223,6 +223,8 @@ def _ras(files: Files) -> Known[tuple[RasBlock, ...]] | Unknown:
                 deferred=counts.get("de"),
             )
         )
+    if files.cut or files.late:
+        return files.missing("ras/*_err_count")
     refused = [name for name in files.errors if re.fullmatch(r"ras/\w+_err_count", name)]
     if refused:
         return files.missing(refused[0])

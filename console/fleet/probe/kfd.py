@@ -16,7 +16,9 @@ if cd "$ROOT{NODES}" 2>/dev/null; then
   $LIMIT grep -aHE -e '^[0-9]+$' -e '^(simd_count|simd_per_cu|location_id|domain|drm_render_minor|unique_id) ' \\
     -e '^(heap_type|size_in_bytes|gfx_target_version|hive_id|num_xcc|max_engine_clk_fcompute) ' \\
     */properties */gpu_id */mem_banks/*/properties */mem_banks/*/used_memory 2>/dev/null </dev/null
-  cd /; end gpu.kfd 0
+  status=$?
+  if [ "$status" -le 2 ]; then status=0; fi
+  cd /; end gpu.kfd "$status"
 else end gpu.kfd absent; fi
 begin gpu.links '{NODES}/*/io_links/*/properties'
 if cd "$ROOT{NODES}" 2>/dev/null; then
@@ -61,10 +63,10 @@ class KfdNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def kfd_nodes(section: Section | None) -> list[KfdNode]:
-    """GPU nodes in KFD's order; processor nodes are left out."""
+    """GPU nodes in KFD's order; processor nodes are left out. None of an answer that is not whole."""
     nodes: dict[str, dict[str, int]] = {}
     banks: dict[str, dict[str, dict[str, int]]] = {}
-    for line in (section.data if section is not None else b"").decode("ascii", "replace").split("\n"):
+    for line in (section.data if section is not None and section.ok else b"").decode("ascii", "replace").split("\n"):
         match = _LINE.fullmatch(line.strip())
         if match is None:
             continue

@@ -33,7 +33,8 @@ class Table:
         self.missing: dict[str, str] = {}
         self.names: list[str] = []
         self.cut = section is None or section.exit is None
-        for line in (section.data if section is not None else b"").split(b"\n"):
+        rows = section.data.split(b"\n") if section is not None else []
+        for line in rows[:-1] if self.cut else rows:  # the last line of an answer that was cut off is half a line
             path, _, value = line[1:].partition(b" ")
             key = path.decode("utf-8", "replace")
             if line.startswith(b"="):
@@ -85,14 +86,16 @@ class Files:
         self.errors: dict[str, str] = {}
         data = section.data if section is not None else b""
         body, mark, errors = data.partition(b"\n@errors\n")
+        self.late = section is not None and section.exit in (124, 137)
+        self.cut = section is None or not mark or section.exit is None
+        if self.cut or self.late:  # what was being written then is half a line
+            body = body.rpartition(b"\n")[0]
         for line in body.split(b"\n"):
             name, colon, value = line.partition(b":")
             if colon and name:
                 self.rows.setdefault(name.decode("utf-8", "replace"), []).append(value)
         for match in _ERROR.finditer(errors):
             self.errors.setdefault(match.group(1).decode("utf-8", "replace"), match.group(2).decode("ascii", "replace"))
-        self.late = section is not None and section.exit in (124, 137)
-        self.cut = section is None or not mark or section.exit is None
         self.asleep = "asleep" in self.rows
         self.why = section.why if section is not None else ""
 
@@ -106,7 +109,9 @@ class Files:
         return clean_line(found[0], 4096) if found else None
 
     def lines(self, name: str) -> list[str] | None:
-        """Every line of a file, none for an empty one; None for one that could not be read."""
+        """Every line of a file, none for an empty one; None for one that could not be read, or not as a whole."""
+        if name in self.rows and (self.cut or self.late) and name == next(reversed(self.rows)):
+            return None
         if name not in self.rows:
             return None if name in self.errors or self.cut or self.late or self.asleep or self.why else []
         return [clean_line(line, 4096) for line in self.rows[name]]

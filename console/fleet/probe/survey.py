@@ -39,7 +39,7 @@ async def ask(
 ) -> Answer:
     """Run the script of the probe. With `deadline_s`, what had arrived by then is the answer instead of TimedOut."""
     nonce = new_nonce()
-    script = compose(AREAS, _values(of, models, tools), nonce)
+    script = compose(AREAS, script_values(of, models, tools=tools), nonce)
     sent = time.time_ns()
     if deadline_s is None:
         done = await link.run(script, timeout_s=timeout_s)
@@ -131,7 +131,8 @@ def read(
     )
 
 
-def _values(of: Host, models: Sequence[str], tools: bool) -> dict[str, str]:
+def script_values(of: Host, models: Sequence[str], *, tools: bool) -> dict[str, str]:
+    """What the script of the probe is given for a host, as variables."""
     folders = dict.fromkeys(folder for model in models if (folder := storage.folder_of(model)) is not None)
     return {
         "ROOT": (of.root or "").rstrip("/"),
