@@ -1,0 +1,90 @@
+"""The kernel log since boot: one finding for each fault class and device, and rest for those acknowledged."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from console.health.kernel_lines import since_boot
+from console.health.kernel_log import Fault, faults, span
+from console.health.rules.base import Say, rule
+from console.model.facts import Known, Unknown
+from console.model.finding import Ack, Finding
+
+SLACK_NS = 60_000_000_000
+"""Stamps reckoned from the time since boot drift a little against the clock."""
+
+
+@rule(
+    "kernel.log",
+    "kernel",
+    "the kernel reported no fault since boot",
+    detail="Lines are told apart by fault classes: errors of the GPUs' own memory and logic (ras-…), of the driver and "
+    "resets (gpu-…), of links and PCIe, of the platform, of disks and networks. Each class on each device is one "
+    "finding; `instinct health ack HOST CLASS[@ADDRESS]` lets what has happened so far rest. Known harmless lines are "
+    "left out. On Ubuntu the log needs root or the group adm; without it this check is unknown, never passed.",
+    source="hardware and driver messages; see the class",
+)
+def kernel_log(say: Say) -> Iterable[Finding]:
+    """Faults of the log, dated where it can be."""
+    fact = say.facts.kernel_log
+    if isinstance(fact, Unknown):
+        yield say.unknown("the kernel log", fact, expected="no fault since boot")
+        return
+    log = fact.value
+    lines = since_boot(log.lines) if not log.this_boot else log.lines
+    found = faults(lines, since_ns=None if log.this_boot else _booted_ns(say))
+    for fault in found:
+        yield _finding(say, fault, log.source)
+    reach = f"{len(lines)} lines of {log.source}, {span(lines)}"
+    if found:
+        return
+    if not log.complete:
+        text = f"no fault in {reach}; older lines are lost, so what happened before is not known"
+        yield say.passed(text, evidence=log.source)
+        return
+    yield say.passed(f"no fault in {reach}", evidence=log.source)
+
+
+def _finding(say: Say, fault: Fault, source: str) -> Finding:
+    ack = _resting(say, fault)
+    times = f" {fault.count} times" if fault.count > 1 else ""
+    where = f" on {fault.bdf}" if fault.bdf else ""
+    last = f", last {_at(fault.last.at_ns)}" if fault.last.at_ns is not None else ""
+    return say.finding(
+        fault.rule.state,
+        f"{fault.rule.id}{where}{times}{last}: {fault.rule.means}",
+        about=f"{fault.rule.id}",
+        expected="no such line since boot",
+        source=f"kernel log, category {fault.rule.category}",
+        evidence=f"{source}: {fault.last.raw or fault.last.text}",
+        remedy=_filled(fault.rule.remedy, fault.bdf),
+        waived=f"acknowledged up to {_at(ack.until_ns)}: {ack.reason}" if ack else "",
+    )
+
+
+def _resting(say: Say, fault: Fault) -> Ack | None:
+    """The acknowledgement that covers every line of a fault. What cannot be dated is never covered by one."""
+    at_ns = fault.last.at_ns
+    if at_ns is None:
+        return None
+    for ack in say.case.acks:
+        same = ack.host == say.facts.host and ack.rule == fault.rule.id and ack.bdf in ("", fault.bdf)
+        if same and at_ns <= ack.until_ns + SLACK_NS:
+            return ack
+    return None
+
+
+def _booted_ns(say: Say) -> int | None:
+    """When the host booted, on its own clock."""
+    uptime = say.facts.system.uptime_s
+    if isinstance(uptime, Unknown) or not say.facts.read_at_ns:
+        return None
+    offset = say.facts.clock.value.offset_ns if isinstance(say.facts.clock, Known) else 0
+    return say.facts.read_at_ns + offset - round(uptime.value * 1e9) - SLACK_NS
+
+
+def _filled(remedy: str, bdf: str) -> str:
+    return remedy.replace("BDF", bdf) if bdf else remedy
+
+
+def _at(at_ns: int | None) -> str:
+    return "at an unknown time" if at_ns is None else datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%F %H:%MZ")

@@ -1,0 +1,79 @@
+"""The kernel log as a check: faults by class and device, rest for what was acknowledged, honesty about gaps."""
+
+from collections.abc import Callable
+from typing import Any
+
+from console.health.report import HostHealth
+from console.model.facts import HostFacts, Unknown
+from console.model.finding import Ack, Finding, State
+
+Judge = Callable[..., HostHealth]
+Change = Callable[..., HostFacts]
+RESET = "amdgpu 0000:0f:00.0: amdgpu: GPU reset begin!"
+
+
+def found(check: Judge, facts: HostFacts, **case: Any) -> tuple[Finding, ...]:
+    return check(facts, "kernel.log", **case).findings
+
+
+def test_a_fault_carries_its_line_its_class_and_its_device(
+    check: Judge, change: Change, healthy: HostFacts, make: Any
+) -> None:
+    (fault,) = found(check, change(healthy, {"kernel_log": make.log("boot", RESET)}))
+    assert (fault.check, fault.state) == ("kernel.log.gpu-reset", State.FAIL)
+    assert "0000:0f:00.0" in fault.seen
+    assert fault.evidence == f"dmesg: [1.0] {RESET}"
+
+
+def test_warnings_stay_warnings(check: Judge, change: Change, healthy: HostFacts, make: Any) -> None:
+    log = make.log("amdgpu: Runlist is getting oversubscribed. Expect reduced ROCm performance.")
+    assert check(change(healthy, {"kernel_log": log}), "kernel").state is State.WARN
+
+
+def test_a_log_that_cannot_be_read_is_unknown(check: Judge, change: Change, healthy: HostFacts) -> None:
+    denied = Unknown("permission denied", "dmesg", ("sudo", "dmesg"))
+    (fault,) = found(check, change(healthy, {"kernel_log": denied}))
+    assert (fault.state, fault.remedy, fault.waived) == (State.UNKNOWN, "sudo dmesg", "")
+
+
+def test_a_log_that_lost_its_beginning_says_so(check: Judge, change: Change, healthy: HostFacts, make: Any) -> None:
+    (passed,) = found(check, change(healthy, {"kernel_log": make.log("fine", complete=False)}))
+    assert (passed.state, "older lines are lost" in passed.seen) == (State.PASS, True)
+
+
+def test_an_acknowledged_fault_rests_until_it_happens_again(
+    check: Judge, change: Change, healthy: HostFacts, make: Any
+) -> None:
+    ack = Ack(host="node01", rule="gpu-reset", bdf="0000:0f:00.0", until_ns=1000 * 10**9, reason="module replaced")
+    once = change(healthy, {"kernel_log": make.log(RESET)})
+    (fault,) = found(check, once, acks=(ack,))
+    assert "module replaced" in fault.waived
+    assert check(once, "kernel", acks=(ack,)).state is State.PASS
+    again = change(healthy, {"kernel_log": make.log(*[RESET] * 100)})
+    assert check(again, "kernel", acks=(ack,)).state is State.FAIL
+
+
+def test_an_acknowledgement_holds_for_its_host_class_and_device_only(
+    check: Judge, change: Change, healthy: HostFacts, make: Any
+) -> None:
+    facts = change(healthy, {"kernel_log": make.log(RESET)})
+    for other in ({"host": "node02"}, {"rule": "gpu-hang"}, {"bdf": "0000:1f:00.0"}):
+        fields: dict[str, Any] = {"host": "node01", "rule": "gpu-reset", "bdf": "", "until_ns": 10**13, "reason": "x"}
+        assert check(facts, "kernel", acks=(Ack(**{**fields, **other}),)).state is State.FAIL
+    everywhere = Ack(host="node01", rule="gpu-reset", until_ns=10**13, reason="x")
+    assert check(facts, "kernel", acks=(everywhere,)).state is State.PASS
+
+
+def test_earlier_boots_do_not_count(check: Judge, change: Change, healthy: HostFacts, make: Any) -> None:
+    old = make.log(RESET, "Linux version 5.15.0-130-generic", "fine", this_boot=False)
+    assert check(change(healthy, {"kernel_log": old}), "kernel").state is State.PASS
+    by_time = make.log(RESET, this_boot=False)
+    lately = change(healthy, {"kernel_log": by_time, "system.uptime_s": make.known(60.0)})
+    assert check(lately, "kernel").state is State.PASS, "the line is older than the boot"
+    long_ago = change(healthy, {"kernel_log": by_time, "system.uptime_s": make.known(1900.0)})
+    assert check(long_ago, "kernel").state is State.FAIL
+
+
+def test_one_class_can_be_asked_for(check: Judge, change: Change, healthy: HostFacts, make: Any) -> None:
+    facts = change(healthy, {"kernel_log": make.log(RESET, "ACPI Error: x")})
+    assert [item.check for item in check(facts, "kernel.log.acpi").findings] == ["kernel.log.acpi"]
