@@ -4,7 +4,7 @@ import re
 
 BENIGN = re.compile(
     r"""
-    ^amdkcl: [ ]                                                   # taints and stubs of the packaged driver
+    \bamdkcl: [ ]                                                  # taints and stubs of the packaged driver
   | \bno \s (?:un)?correctable \s hardware \s errors
   | (?<![\d,]) 0 \s (?:new \s)? (?:un)?(?:correctable|deferred) \s hardware \s errors
   | \bGPU \s reset (?:\(\d+\))? \s succeeded                       # the beginning of the reset has been said
@@ -14,7 +14,7 @@ BENIGN = re.compile(
   | \bGHES: | \bFirmware \s First \s mode \s is \s enabled
   | \b(?:AER|DPC|pciehp|EDAC): \s+ (?:enabled|service) | Slot \#\d+ \s AttnBtn
   | \bMCE: \s In-kernel \s MCE \s decoding \s enabled | \bmce: \s (?:\[Hardware \s Error\]: \s)? CPU \s supports
-  | ^audit: | ^Command \s line: | ^Kernel \s command \s line:
+  | \baudit: | \b(?:Command|Kernel \s command) \s line:
     """,
     re.VERBOSE,
 )

@@ -2,19 +2,18 @@
 
 import tomllib
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from console.health.kernel_lines import parse, since_boot
+from console.fleet.probe.kernel_log import kernel_lines
 from console.health.kernel_log import BY_ID, classify, device_of, faults, span
 from console.model.facts import KernelLine
 from console.model.finding import State
+from console.model.text import clean
 
 DATA = Path(__file__).parents[1] / "data" / "kernel_log"
-NOW_NS = int(datetime(2026, 2, 20, tzinfo=UTC).timestamp()) * 10**9
 BENIGN = "benign"
 CORPUS = ("before", "after", "reports")
 
@@ -25,8 +24,13 @@ def entries(*files: str) -> list[Entry]:
     return [entry for file in files for entry in tomllib.loads((DATA / f"{file}.toml").read_text("utf-8"))["line"]]
 
 
+def parse(text: str) -> list[KernelLine]:
+    """As the probe reads them."""
+    return kernel_lines(clean(text).splitlines())
+
+
 def seen(entry: Entry) -> tuple[str, str]:
-    lines = list(parse(entry["text"], now_ns=NOW_NS))
+    lines = parse(entry["text"])
     rule = classify(lines[0]) if lines else None
     return (rule.id if rule else BENIGN), (device_of(lines[0].text) if lines else "")
 
@@ -78,42 +82,10 @@ def test_the_device_of_a_line_is_read(entry: Entry) -> None:
         "{}",
     ],
 )
-def test_every_shape_of_line_gives_the_same_message(shape: str) -> None:
-    text = "amdgpu 0000:0f:00.0: amdgpu: GPU reset begin!"
-    boot_ns = int(datetime(2026, 2, 11, 5, 10, 21, tzinfo=UTC).timestamp()) * 10**9
-    (line,) = parse(shape.format(text), now_ns=NOW_NS, boot_ns=boot_ns)
-    assert line.text == text
-    if shape != "{}":
-        assert line.at_ns is not None
-        at = datetime.fromtimestamp(line.at_ns / 1e9, UTC)
-        assert at.strftime("%Y-%m-%d %H:%M") == "2026-02-11 07:30"
-
-
-def test_a_level_is_read_where_the_line_has_one() -> None:
-    text = "kern  :crit  : [ 1.000001] x\n<4>[ 1.000001] x\n2,1,1000001,-;x\n[ 1.000001] x"
-    assert [line.level for line in parse(text)] == ["crit", "warn", "crit", ""]
-
-
-def test_a_stamp_without_a_year_is_never_in_the_future() -> None:
-    (december,) = parse("Dec 30 10:00:00 gpu07 kernel: x", now_ns=NOW_NS)
-    assert december.at_ns is not None
-    assert datetime.fromtimestamp(december.at_ns / 1e9, UTC).year == 2025
-
-
-def test_other_programs_in_a_system_log_are_left_out() -> None:
-    text = "Feb 11 10:20:30 gpu07 python3[4711]: GPU reset begin!\nFeb 11 10:20:31 gpu07 kernel: fine"
-    assert [line.text for line in parse(text, now_ns=NOW_NS)] == ["fine"]
-
-
-def test_only_the_current_boot_counts() -> None:
-    log = "[ 9000.1] amdgpu: GPU reset begin!\n[ 0.0] Linux version 5.15.0 (b@c)\n[ 12.1] all is well"
-    assert [line.text for line in since_boot(parse(log))] == ["Linux version 5.15.0 (b@c)", "all is well"]
-
-
-def test_escape_sequences_do_not_survive() -> None:
-    (line,) = parse(b"[ 1.0] \x1b[31mamdgpu\x1b[0m: \x9bGPU reset begin!\x07")
-    assert "\x1b" not in line.text + line.raw
-    assert "\x07" not in line.text + line.raw
+def test_a_fault_is_found_in_every_shape_of_line(shape: str) -> None:
+    (fault,) = faults(parse(shape.format("amdgpu 0000:0f:00.0: amdgpu: GPU reset begin!")))
+    assert (fault.rule.id, fault.bdf) == ("gpu-reset", "0000:0f:00.0")
+    assert faults(parse(shape.format("amdkcl: loading out-of-tree module taints kernel."))) == ()
 
 
 def log(*texts: str) -> list[KernelLine]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from console.health.kernel_lines import since_boot
 from console.health.kernel_log import Fault, faults, span
 from console.health.rules.base import Say, rule
 from console.model.facts import Known, Unknown
@@ -30,11 +29,10 @@ def kernel_log(say: Say) -> Iterable[Finding]:
         yield say.unknown("the kernel log", fact, expected="no fault since boot")
         return
     log = fact.value
-    lines = since_boot(log.lines) if not log.this_boot else log.lines
-    found = faults(lines, since_ns=None if log.this_boot else _booted_ns(say))
+    found = faults(log.lines, since_ns=None if log.this_boot else _booted_ns(say))
     for fault in found:
         yield _finding(say, fault, log.source)
-    reach = f"{len(lines)} lines of {log.source}, {span(lines)}"
+    reach = f"{len(log.lines)} lines of {log.source}, {span(log.lines)}"
     if found:
         return
     if not log.complete:
