@@ -1,15 +1,17 @@
 """The tables of a fleet file as they are written, and their checked form."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from console.catalog.errors import suggestion
 from console.catalog.locate import KeyPath
 from console.catalog.strict import Bad, Source
 from console.fleet.host import SCRATCH, Host, Suppression
+from console.health.fact_paths import known_paths
 from console.model.profile import Expectation
 
 Sudo = Literal["never", "docker", "probe"]
@@ -130,15 +132,40 @@ def _sudo(source: Source, raw: Any, path: KeyPath) -> tuple[str, ...]:
 
 
 def _expectations(raw: Mapping[str, Any], path: KeyPath, source: Source) -> dict[str, Expectation]:
-    """`fact = value`, `fact = [values]` or `fact = {low, high, level, source}`, keyed by fact."""
+    """`fact = value`, `fact = [values]` or `fact = {low, high, level, source}`, keyed by fact.
+
+    A fact may be named without its area where that is clear: `bios_version` is `system.bios_version`, which TOML reads
+    as a table `system` unless it is quoted; both are taken.
+    """
     found: dict[str, Expectation] = {}
-    for fact, value in raw.items():
+    for written, value in _flat(raw):
+        fact = _fact(written)
+        if fact is None:
+            source.problem((*path, written), f"no fact of a host is called that{suggestion(written, known_paths())}")
+            continue
         table: dict[str, Any] = {"fact": fact}
         if isinstance(value, dict):
             table |= value
         else:
             table["accept"] = value if isinstance(value, list) else [value]
-        item = source.record(table, Expectation, (*path, fact))
+        item = source.record(table, Expectation, (*path, written))
         if item is not None:
             found[fact] = item
     return found
+
+
+def _flat(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    areas = {path.partition(".")[0] for path in known_paths()} | {"cmdline"}
+    for key, value in raw.items():
+        if key in areas and isinstance(value, dict):
+            yield from ((f"{key}.{name}", each) for name, each in value.items())
+        else:
+            yield key, value
+
+
+def _fact(written: str) -> str | None:
+    known = known_paths()
+    if written in known or written.startswith("cmdline."):
+        return written
+    meant = [path for path in known if path.partition(".")[2] == written]
+    return meant[0] if len(meant) == 1 else None

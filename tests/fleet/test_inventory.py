@@ -59,9 +59,9 @@ def test_ranges_defaults_and_own_values_make_hosts(fleet: Fleet) -> None:
     last = fleet.host("node41")
     assert (last.server, last.root, last.sudo) == ("mi325x-2x9654", "/captures/node41", ("docker", "probe"))
     assert last.expect == (
-        Expectation(fact="bios_version", accept=("1.8", "1.9")),
-        Expectation(fact="numa_balancing", accept=(0,)),
-        Expectation(fact="power_cap_w", low=700.0, high=750.0, level="advised"),
+        Expectation(fact="system.bios_version", accept=("1.8", "1.9")),
+        Expectation(fact="system.numa_balancing", accept=(0,)),
+        Expectation(fact="gpu.power_cap_w", low=700.0, high=750.0, level="advised"),
     )
     assert (last.suppress[0].check, last.suppress[0].until.isoformat()) == ("host.bios", "2027-01-31")
     assert fleet.host("here").local
@@ -105,7 +105,7 @@ def test_ssh_options_have_their_own_table() -> None:
         ("[hosts.'a b']\n", ["'a b' is no host name"]),
         ("[hosts.'n[1-3]']\n[hosts.n2]\n", ["n2 is already in [hosts.n[1-3]]"]),
         ("[hosts.'n[3-1]']\n", ["runs backwards"]),
-        ("[hosts.a.expect]\nx = { lo = 1 }\n", ["hosts.a.expect.x.lo", "low"]),
+        ("[hosts.a.expect]\ncpu = { lo = 1 }\n", ["hosts.a.expect.cpu.lo", "low"]),
         ("[[hosts.a.suppress]]\ncheck = 'x'\n", ["missing key `reason`"]),
         ("[defaults]\nmodel_cash = '/x'\n[hosts.a]\n", ["defaults.model_cash", "model_cache"]),
         ("[hosts.a\n", ["not valid TOML", "fleet.toml:1"]),
@@ -193,3 +193,23 @@ def test_selections_that_mean_nobody_are_errors_with_the_nearest_names(fleet: Fl
 def test_a_fleet_without_hosts_says_so() -> None:
     with pytest.raises(FleetError, match="no hosts in it"):
         select(parse("", PATH))
+
+
+def test_expectations_may_name_a_fact_without_its_area(tmp_path: Path) -> None:
+    text = (
+        '[hosts.a]\naddress = "x"\n[hosts.a.expect]\nbios_version = ["1.8", "1.9"]\n'
+        'driver.rocm_version = "6.3.1"\n"cmdline.pci" = "realloc=off"\n'
+    )
+
+    (host,) = parse(text, tmp_path / "fleet.toml").hosts
+
+    assert [(item.fact, item.accept) for item in host.expect] == [
+        ("system.bios_version", ("1.8", "1.9")),
+        ("driver.rocm_version", ("6.3.1",)),
+        ("cmdline.pci", ("realloc=off",)),
+    ]
+
+
+def test_an_expectation_of_no_known_fact_is_a_problem_with_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(FleetError, match=r"hosts\.a\.expect\.bios_versio: .*system\.bios_version"):
+        parse('[hosts.a]\naddress = "x"\n[hosts.a.expect]\nbios_versio = "1.8"\n', tmp_path / "fleet.toml")
