@@ -6,7 +6,7 @@ import msgspec
 
 import console.workloads  # noqa: F401 - importing it fills the registry that the catalog checks rows against
 from console.catalog import shelf
-from console.catalog.errors import CatalogError
+from console.catalog.errors import CatalogError, suggestion
 from console.desk.errors import DeskError
 from console.desk.settings import Settings
 from console.fleet import inventory
@@ -38,6 +38,23 @@ def catalog(settings: Settings, fleet: Fleet | None = None) -> shelf.Catalog:
         if not folder.is_dir():
             raise DeskError(f"{folder}: no such profile folder")
     return shelf.load(folders)
+
+
+def check_servers(fleet: Fleet, catalog: shelf.Catalog) -> None:
+    """A host held against a profile that is not there would be held against nothing. Raises DeskError."""
+    wrong: dict[str, list[str]] = {}
+    for host in fleet.hosts:
+        if host.server is not None and host.server not in catalog.servers:
+            wrong.setdefault(host.server, []).append(host.name)
+    if wrong:
+        raise DeskError(
+            "\n".join(
+                f"{fleet.path}: no server profile is called {name!r}, which {of[0]}"
+                + (f" and {len(of) - 1} more" if of[1:] else "")
+                + f" is held against{suggestion(name, catalog.servers)}"
+                for name, of in wrong.items()
+            )
+        )
 
 
 def fleet_catalog(settings: Settings) -> shelf.Catalog:
@@ -76,10 +93,22 @@ def problems(settings: Settings) -> tuple[str, ...]:
     found: list[str] = []
     if settings.fleet.value.is_file() or settings.fleet.origin != "default":
         try:
-            fleet(settings)
+            read = fleet(settings)
         except (FleetError, DeskError) as error:
             found += str(error).splitlines()
+        else:
+            found += _server_problems(settings, read)
     return (*found, *profile_problems(settings))
+
+
+def _server_problems(settings: Settings, fleet: Fleet) -> list[str]:
+    try:
+        check_servers(fleet, catalog(settings, fleet))
+    except CatalogError:
+        return []  # told as a problem of the profiles
+    except DeskError as error:
+        return str(error).splitlines()
+    return []
 
 
 def profile_schemas() -> dict[str, dict[str, Any]]:

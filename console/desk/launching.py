@@ -54,6 +54,7 @@ async def make_plan(
         return Planned(plan=planning.make(request, catalog, (), {}), surveyed=Surveyed({}, {}), simulated=False)
     fleet = desk.fleet(settings)
     catalog = desk.catalog(settings, fleet)
+    desk.check_servers(fleet, catalog)
     hosts = desk.hosts(fleet, request.hosts)
     cells = planning.chosen_cells(request, catalog)
     cards = (catalog.model(cell.model) for cell in cells)

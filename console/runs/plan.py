@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from console.catalog.errors import suggestion
 from console.catalog.selection import select
 from console.catalog.shelf import Catalog, adapt
 from console.fleet.host import Host
@@ -16,7 +17,7 @@ from console.model.facts import HostFacts, Known
 from console.model.finding import Effect, Finding, State
 from console.model.launch import Launch, Need, Placement, Seat
 from console.model.profile import Image, ModelCard, ServerProfile
-from console.runs.cohort import cohort
+from console.runs.cohort import DRIVER, NETWORK, RDMA, SHARED, cohort
 from console.runs.compose import Owner, compose
 from console.runs.fabric import choose
 from console.runs.placement import seat_on_paper, seats_of
@@ -116,12 +117,21 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def chosen_cells(request: Request, catalog: Catalog) -> tuple[AnyCell, ...]:
-    """The cells a request means, under the image and changes it asks for. Raises the catalog's errors."""
+    """The cells a request means, under the image and changes it asks for. Raises PlanError, the catalog's errors."""
+    _check_accepted(request.accept)
     cells: list[AnyCell] = []
     for name in request.matrices:
         cells.extend(catalog.matrix(name).cells)
     picked = select(cells, request.only) if request.only else tuple(cells)
     return tuple(adapt(catalog, cell, request.image, request.changes) for cell in picked)
+
+
+def _check_accepted(names: Sequence[str]) -> None:
+    """A name that no check has would accept nothing, and the row would be refused after all."""
+    known = (*CheckId, NETWORK, DRIVER, RDMA, SHARED)
+    for name in names:
+        if name not in known and not name.startswith(f"{CheckId.PROFILE}."):
+            raise PlanError(f"--accept: no check is called {name!r}{suggestion(name, known)}")
 
 
 def make(request: Request, catalog: Catalog, hosts: Sequence[Host], surveys: Mapping[str, HostFacts | str]) -> Plan:
