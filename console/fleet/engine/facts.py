@@ -23,7 +23,9 @@ def engine_record(
         root_dir=clean_line(str(info.get("DockerRootDir", ""))),
         gpu_containers=tuple(gpu_container(item) for item in containers if item.gpu_access or LABEL in item.labels),
         images=tuple(sorted({name for image in images for name in (*image.tags, *image.digests)})),
-        simulated=any((part.get("Details") or {}).get("simulated") == "true" for part in version.get("Components") or ()),
+        simulated=any(
+            (part.get("Details") or {}).get("simulated") == "true" for part in version.get("Components") or ()
+        ),
     )
 
 
