@@ -119,15 +119,19 @@ class Area(msgspec.Struct, Generic[T], frozen=True):
 
 def compose(areas: Sequence[Area[object]], values: Mapping[str, str], nonce: str) -> bytes:
     """The script: quoted values, the library, the areas. It starts running only when the last line has arrived."""
-    given = {"NONCE": nonce, "SECONDS_EACH": str(COMMAND_LIMIT_S), "ROOT": "", **values}
-    for name, value in given.items():
-        if not _VARIABLE.fullmatch(name) or "\0" in value or "\n" in value or "\r" in value:
-            raise ValueError(f"{name} cannot be given to a script: {value!r}")
-    lines = [f"{name}={shlex.quote(value)}" for name, value in given.items()]
+    lines = assignments({"NONCE": nonce, "SECONDS_EACH": str(COMMAND_LIMIT_S), "ROOT": "", **values})
     body = "\n".join(area.script.strip("\n") for area in areas)
     clock = "output clock.begin date +%s%N\n{body}\noutput clock.end date +%s%N".replace("{body}", body)
     text = "\n".join((*lines, LIBRARY.strip("\n"), f"main() {{\n{clock}\n}}", "main </dev/null", "exit 0", ""))
     return text.encode()
+
+
+def assignments(given: Mapping[str, str]) -> list[str]:
+    """Quoted assignments, the one way values reach a script. ValueError for what cannot be one line of text."""
+    for name, value in given.items():
+        if not _VARIABLE.fullmatch(name) or "\0" in value or "\n" in value or "\r" in value:
+            raise ValueError(f"{name} cannot be given to a script: {value!r}")
+    return [f"{name}={shlex.quote(value)}" for name, value in given.items()]
 
 
 def new_nonce() -> str:

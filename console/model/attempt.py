@@ -153,6 +153,17 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     vram_used_bytes: int | None = None
     busy_percent: float | None = None
     sclk_mhz: float | None = None
+    mclk_mhz: float | None = None
+    throttle: tuple[str, ...] | None = None
+    """What it was throttled by since the look before (`ppt`, `socket_thermal`, …); None where it cannot be told."""
+
+
+class HostReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Live figures of a host itself."""
+
+    at_ns: int
+    load_1m: float | None = None
+    memory_available_bytes: int | None = None
 
 
 class MetricValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
