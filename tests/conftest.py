@@ -9,14 +9,6 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real parts are shared (one engine, one set of device files): their tests run on one worker, one after another."""
-    for item in items:
-        if item.get_closest_marker("real") is not None:
-            item.add_marker(pytest.mark.xdist_group("real"))
-
-
 @pytest.fixture
 def shared() -> Path:
     """The folder of facts, references and captured output beside the project; the test is skipped without it."""

@@ -122,7 +122,8 @@ def hub(settings: Settings) -> Hub:
         found = token.find(settings) if "hf_token" in names else None
         return {"hf_token": found.reveal()} if found is not None else {}
 
-    return Hub(endpoint=os.environ.get("HF_ENDPOINT") or None, secrets=secrets)
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+    return Hub(endpoint=endpoint, operator=settings.operator.value, secrets=secrets)
 
 
 def detach(settings: Settings, run: str) -> "subprocess.Popen[bytes]":

@@ -20,6 +20,9 @@ __all__ = ["COMPARISON", "Coverage", "Page", "compare", "coverage", "figure", "p
 UNFINISHED = "unfinished"
 """Stands for the verdict of a cell none of whose attempts has ended."""
 
+SHOWN = 4
+"""Most cells named where a list is about something missing."""
+
 PLAIN_COLUMNS = (
     Column(heading="Cell", key="cell"),
     Column(heading="Precision", key="precision"),
@@ -77,12 +80,18 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
         """What is missing, in words; always at least how much was run."""
         found = [f"{self.measured} of {self.rows} rows of {self.matrix} have a figure"]
         if self.not_in_run:
-            found.append(f"references without a result: {', '.join(self.not_in_run)}")
+            found.append(f"{_listed(self.not_in_run, 'reference')} without a result")
         if self.without_reference:
-            found.append(f"results without a reference: {', '.join(self.without_reference)}")
+            found.append(f"{_listed(self.without_reference, 'result')} without a reference")
         if self.not_in_matrix:
             found.append(f"not rows of {self.matrix}: {', '.join(self.not_in_matrix)}")
         return tuple(found)
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    """How many, and which: all of a few, the first of many."""
+    shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    return f"{len(names)} {word}{'s' if len(names) != 1 else ''} ({shown})"
 
 
 def pages(summary: pl.DataFrame, matrices: Mapping[str, Matrix]) -> tuple[Page, ...]:

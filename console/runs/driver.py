@@ -182,7 +182,7 @@ class Driver:
         try:
             await pursuit.run()
         except SiteError as error:
-            await self._ledger.tell(LinkChanged(part.host, "retrying", str(error)), part=part.name)
+            await self._retrying(part.host, str(error))
         finally:
             self._nudge.set()
 
@@ -241,7 +241,7 @@ class Driver:
     async def _trouble(self, error: SiteError, act: Act) -> None:
         """A failed act: try again where that may help, else end the attempt with what the site said."""
         if error.retry:
-            await self._ledger.tell(LinkChanged(error.host, "retrying", str(error)))
+            await self._retrying(error.host, str(error))
             await asyncio.sleep(self._office.policy.unreachable_poll_s)
         elif isinstance(act, (Claim, Start, GiveSecrets, Adopt)):
             failure = Failure(failure=error.failure, line=error.line, remedy=error.remedy)
@@ -249,6 +249,11 @@ class Driver:
         else:
             await self._ledger.tell(Noticed(str(error), "error"))
             await asyncio.sleep(self._office.policy.unreachable_poll_s)
+
+    async def _retrying(self, host: str, detail: str) -> None:
+        """Say that a host is tried again; the next look that succeeds says that it is back."""
+        self._lost.add(host)
+        await self._ledger.tell(LinkChanged(host, "retrying", detail))
 
     async def _note_links(self, seen: Observation) -> None:
         lost = {part.host for part in seen.parts.values() if part.state == "unreachable"}

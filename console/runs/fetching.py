@@ -39,10 +39,11 @@ DEADLINE_S = 24 * 3600
 TAIL_BYTES = 64 * 1024
 
 
-class Hub(msgspec.Struct, frozen=True):
-    """Where models come from: another endpoint than the public one, and the token when there is one."""
+class Hub(msgspec.Struct, frozen=True, kw_only=True):
+    """Where models come from: another endpoint than the public one, the token when there is one, and for whom."""
 
     endpoint: str | None = None
+    operator: str = ""
     secrets: Callable[[Sequence[str]], Mapping[str, str]] = lambda names: {}
 
 
@@ -62,7 +63,7 @@ async def fetch_model(
         raise SiteError(host.name, f"{image.ref} is not there", failure=FailureClass.IMAGE_MISSING)
     reference = image.ref if seen.digest else seen.id
     secrets = hub.secrets(("hf_token",))
-    launch = _launch(host, facts, reference, model, hub.endpoint, with_token=bool(secrets))
+    launch = _launch(host, facts, reference, model, hub, with_token=bool(secrets))
     part = launch.parts[0]
     await _begin(site, launch, part, secrets)
     tail = b""
@@ -95,9 +96,7 @@ async def _begin(site: Site, launch: Launch, part: Part, secrets: Mapping[str, s
             await site.give_secrets(part, secrets)
 
 
-def _launch(
-    host: Host, facts: HostFacts, reference: str, model: ModelCard, endpoint: str | None, *, with_token: bool
-) -> Launch:
+def _launch(host: Host, facts: HostFacts, reference: str, model: ModelCard, hub: Hub, *, with_token: bool) -> Launch:
     cache = facts.model_cache.value if isinstance(facts.model_cache, Known) else None
     where = cache.shared_id if cache and cache.shared_id else host.model_cache
     slug = hashlib.sha256(f"{model.id}:{where}".encode()).hexdigest()[:12]
@@ -109,8 +108,8 @@ def _launch(
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    if endpoint:
-        env["HF_ENDPOINT"] = endpoint
+    if hub.endpoint:
+        env["HF_ENDPOINT"] = hub.endpoint
     part = Part(
         name="fetch",
         rank=0,
@@ -125,7 +124,7 @@ def _launch(
             LABEL_RUN: "fetch",
             LABEL_ATTEMPT: attempt,
             LABEL_PART: "fetch",
-            LABEL_OWNER: "",
+            LABEL_OWNER: hub.operator,
             LABEL_LAUNCH: slug,
         },
         devices=(),

@@ -24,7 +24,7 @@ from console.store import artifacts
 from console.workloads.base import WorkloadError
 
 PROGRESS_SPACING_S = 1.0
-REACH_S = 60.0
+REACH_S = 20.0
 """How long an attempt waits for a host that does not answer before it is not run."""
 
 SETTLE_S = 20.0

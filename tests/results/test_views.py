@@ -100,8 +100,8 @@ def test_a_reference_without_a_result_and_a_result_without_a_reference_are_said(
     summary = frames.summary(frames.results(book.tail, shelf, ["r1"]))
     assert page(summary, matrix.name, matrix).coverage.sentences() == (
         "1 of 3 rows of vllm-throughput have a figure",
-        "references without a result: 70b-out4096, 70b-out8192",
-        "results without a reference: 70b-out2048, 70b-out2048+num_prompts=7",
+        "2 references (70b-out4096, 70b-out8192) without a result",
+        "2 results (70b-out2048, 70b-out2048+num_prompts=7) without a reference",
         "not rows of vllm-throughput: 70b-out2048+num_prompts=7",
     )
 
