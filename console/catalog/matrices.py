@@ -10,8 +10,9 @@ from console.catalog.locate import KeyPath, key_text
 from console.catalog.rows import MatrixFile, Row, RowHead, Shelves, is_id
 from console.catalog.strict import Source, fields_of
 from console.model.cell import AnyCell, Matrix
-from console.model.units import METRICS
+from console.model.units import METRICS, Metric, declare_metric
 
+_METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{1,59}")
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 
 
@@ -20,6 +21,7 @@ def read_matrix(source: Source, shelves: Shelves) -> Matrix | None:
     file = source.record(source.data, MatrixFile)
     if file is None:
         return None
+    _declare_metrics(source, file)
     _check_top(source, file, shelves)
     rows = [
         Row(source, file, shelves, number, index)
@@ -58,6 +60,20 @@ def read_matrix(source: Source, shelves: Shelves) -> Matrix | None:
 def is_date(text: str) -> bool:
     """`2025-05-27`, `2025-05` or `2025`."""
     return _DATE.fullmatch(text) is not None
+
+
+def _declare_metrics(source: Source, file: MatrixFile) -> None:
+    """Metrics of the file's own; from here on they are known like the product's."""
+    for index, metric in enumerate(file.metrics):
+        place = ("metrics", index, "name")
+        if _METRIC_NAME.fullmatch(metric.name) is None:
+            source.problem(place, f"{metric.name!r} is no metric name: lower case letters, digits and _ only")
+            continue
+        label = metric.label or metric.name.replace("_", " ").capitalize()
+        try:
+            declare_metric(Metric(metric.name, metric.unit, label, metric.better, metric.basis))
+        except ValueError as error:
+            source.problem(place, str(error))
 
 
 def _check_top(source: Source, file: MatrixFile, shelves: Shelves) -> None:

@@ -39,7 +39,7 @@ class ImageEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class ImageFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file of `images/`: images of one program, with what they share."""
 
-    program: Literal["vllm", "pytorch-training", "megatron-lm"]
+    program: Literal["vllm", "pytorch-training", "megatron-lm", "other"]
     source: str
     container: ContainerOptions = ContainerOptions()
     vllm: VllmTraits | None = None

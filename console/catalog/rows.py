@@ -14,7 +14,7 @@ from console.catalog.locate import KeyPath
 from console.catalog.strict import Source, fields_of
 from console.model.cell import AnyCell, Cell, Column, Conditions, Recipe, Reference, ReferenceSet
 from console.model.profile import Image, ModelCard, ServerProfile
-from console.model.units import METRICS
+from console.model.units import METRICS, Better
 from console.workloads.base import Workload
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -42,8 +42,21 @@ class RowHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     under: Conditions = Conditions()
 
 
+class DeclaredMetric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A metric that only this matrix knows: `name` says what it measures, in lower case with underscores."""
+
+    name: str
+    unit: str
+    better: Better
+    label: str = ""
+    basis: str = "whole run"
+
+
 class MatrixFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The top of a matrix file. `[parameters]` and the keys of `RowHead` hold for every row that says nothing else."""
+    """The top of a matrix file. `[parameters]` and the keys of `RowHead` hold for every row that says nothing else.
+
+    `extends` names a matrix whose top this one takes over where it says nothing itself; see `catalog.extending`.
+    """
 
     name: str
     title: str
@@ -56,6 +69,8 @@ class MatrixFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     columns: tuple[Column, ...]
     cell_id: str
     group: tuple[dict[str, Any], ...]
+    extends: str | None = None
+    metrics: tuple[DeclaredMetric, ...] = ()
     unit: str | None = None
     platform: str = ""
     nodes: int = 1

@@ -31,7 +31,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 def _matrix() -> dict[str, Any]:
     """Groups and rows also carry the parameters of the workloads, which the record of the file does not list."""
     workloads = registry()
-    records = [MatrixFile, RowHead, *(workloads[name].params for name in sorted(workloads))]
+    records: list[type[msgspec.Struct]] = [MatrixFile, RowHead, *(workloads[name].params for name in sorted(workloads))]
     (top, head, *params), parts = msgspec.json.schema_components(records, ref_template="#/$defs/{name}")
     parameters: dict[str, Any] = {}
     for reference in params:
@@ -54,7 +54,8 @@ def _matrix() -> dict[str, Any]:
     file = _part(parts, top)
     file["properties"]["group"] = {"type": "array", "items": {"$ref": "#/$defs/Group"}, "minItems": 1}
     file["properties"]["parameters"] = {"type": "object", "properties": shapes, "additionalProperties": False}
-    used = {name: parts[name] for name in ("Column", "Conditions", "MatrixFile")}
+    spread = {RowHead.__name__, *(record.__name__ for record in records[2:])}
+    used = {name: part for name, part in parts.items() if name not in spread}
     return {"$schema": DIALECT, **top, "$defs": {**used, "Group": group, "Row": row}}
 
 

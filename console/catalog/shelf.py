@@ -11,6 +11,7 @@ import console.workloads  # importing it registers every workload
 from console.catalog.adapt import adapt
 from console.catalog.describe import describe
 from console.catalog.errors import BrokenProfiles, CatalogError, Problem, UnknownName, nearest
+from console.catalog.extending import extend
 from console.catalog.locate import KeyPath
 from console.catalog.matrices import read_matrix
 from console.catalog.profiles import read_gpu, read_images, read_model, read_server
@@ -121,7 +122,7 @@ class _Loading:
         shelves = Shelves(registry(), images, models, servers)
         matrices = {
             item.name: item
-            for item in self._one_a_file("matrices", "matrix", lambda s: read_matrix(s, shelves), _own_name)
+            for item in self._one_a_file("matrices", "matrix", lambda s: self._matrix(s, shelves), _own_name)
         }
         references = self._references(matrices, images)
         if self.problems:
@@ -134,6 +135,15 @@ class _Loading:
             matrices={name: _with_references(matrix, references) for name, matrix in matrices.items()},
             references=references,
         )
+
+    def _matrix(self, source: Source, shelves: Shelves) -> Matrix | None:
+        extend(source, self._tops)
+        return read_matrix(source, shelves)
+
+    def _tops(self) -> dict[str, dict[str, Any]]:
+        """The tables of every matrix file by its name, for those that extend it. Broken files speak for themselves."""
+        opened = (Source.open(path) for folder in self.folders for path in sorted((folder / "matrices").glob("*.toml")))
+        return {source.data["name"]: source.data for source in opened if isinstance(source.data.get("name"), str)}
 
     def _sources(self, kind: str) -> Iterator[Source]:
         for folder in self.folders:

@@ -124,7 +124,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ref: str
     aliases: tuple[str, ...] = ()
     """Other references the same image is published under."""
-    program: Literal["vllm", "pytorch-training", "megatron-lm"]
+    program: Literal["vllm", "pytorch-training", "megatron-lm", "other"]
     source: str
     digest: str | None = None
     released: str | None = None

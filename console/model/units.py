@@ -4,6 +4,7 @@ Names carry their meaning: `output_tokens_per_s` counts generated tokens only, `
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -44,7 +45,19 @@ _ALL = (
     Metric("failed_requests", "req", "Requests failed", "lower", "whole run"),
 )
 
-METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
+_KNOWN = {metric.name: metric for metric in _ALL}
+METRICS: Mapping[str, Metric] = MappingProxyType(_KNOWN)
+"""Every metric by name: the product's own, and those that loaded matrices declare."""
+
+
+def declare_metric(metric: Metric) -> None:
+    """Make a metric of a user's matrix known, for as long as the process lives.
+
+    Raises ValueError when the name is taken by a metric with another unit or direction: one name is one thing.
+    """
+    known = _KNOWN.setdefault(metric.name, metric)
+    if (known.unit, known.better) != (metric.unit, metric.better):
+        raise ValueError(f"metric {metric.name!r} is known as {known.unit}, {known.better} is better")
 
 
 def oriented_ratio(metric: str, value: float, reference: float) -> float:

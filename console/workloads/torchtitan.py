@@ -34,13 +34,13 @@ _TOKENIZER = "/tmp/instinct-tokenizer"  # noqa: S108 - the same
 class TorchtitanParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rows of `torchtitan`. `batch_size` is per GPU, `sequence_length` tokens.
 
-    `result` is the rule: MAD's script of v25.5 takes the last step, that of v25.6 the mean of the entries 30 to 39.
+    `rule` makes the result: MAD's script of v25.5 takes the last step, that of v25.6 the mean of the entries 30 to 39.
     """
 
     batch_size: int
     sequence_length: int
     steps: int = 50
-    result: Literal["last", "entries 30 to 39"] = "last"
+    rule: Literal["last", "entries 30 to 39"] = "last"
 
 
 class Torchtitan:

@@ -46,7 +46,7 @@ class TorchtitanReader(TrainingReader):
     def __init__(self, cell: AnyCell | None) -> None:
         super().__init__(metric=cell.metric if cell else TFLOPS, gpus=cell.gpus_per_node if cell else None, nodes=1)
         self._params = cell.params if cell else None
-        self._rule = self._params.result if self._params else "last"
+        self._rule = self._params.rule if self._params else "last"
         self._total: int | None = self._params.steps if self._params else None
         self._tokens_a_step = self._params.batch_size * self._params.sequence_length if self._params else None
         self._length: int | None = self._params.sequence_length if self._params else None

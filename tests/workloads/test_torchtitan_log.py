@@ -65,11 +65,11 @@ def test_the_last_step_is_the_figure_and_the_other_rule_stands_beside_it(cell: A
 
 
 def test_the_rule_of_later_scripts_is_a_parameter(make_cell: MakeCell, read: Read) -> None:
-    cell = make_cell("torchtitan", metric=TFLOPS, **ROW, result="entries 30 to 39")
+    cell = make_cell("torchtitan", metric=TFLOPS, **ROW, rule="entries 30 to 39")
     log = "".join(line(n, tps=800.0 + n) for n in range(1, 51))
     got = read("torchtitan", log.encode(), cell=cell, exit_code=0)
     assert got.value(TOKENS) == sum(800 + n for n in range(31, 41)) / 10
-    short = make_cell("torchtitan", metric=TFLOPS, **ROW, result="entries 30 to 39", steps=20)
+    short = make_cell("torchtitan", metric=TFLOPS, **ROW, rule="entries 30 to 39", steps=20)
     failed = read("torchtitan", "".join(line(n) for n in range(1, 21)).encode(), cell=short, exit_code=0).result
     assert failed.failure.line == "the result rule needs 40 step lines, the log has 20"
 

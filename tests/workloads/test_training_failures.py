@@ -34,7 +34,7 @@ LLAMA = {
             "M1-squatter",
             F.GPU_IN_USE,
             "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of "
-            "191.98 GiB of which 1.2 GiB is free. Of the allocated memory 0 bytes is allocated by PyTorch, and 0 bytes is",
+            "191.98 GiB of which 1.2 GiB is free. Of the allocated memory 0 bytes is allocated by PyTorch",
         ),
         (
             "T-timeout",
