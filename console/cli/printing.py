@@ -62,11 +62,11 @@ def json_rows(name: str, rows: Sequence[object]) -> None:
     json_object({name: list(rows)})
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
-    """An aligned table on stdout. On a terminal it fits the width, elsewhere nothing is ever cut."""
+def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, title: str = "", cut: bool = True) -> None:
+    """An aligned table on stdout. On a terminal it fits the width unless `cut` is false; elsewhere nothing is cut."""
     if title:
         data(clean_line(title))
-    for line in table_lines(columns, rows, terminal_width()):
+    for line in table_lines(columns, rows, terminal_width() if cut else None):
         data(line)
 
 

@@ -1,110 +1,133 @@
 """`instinct status`: what the hosts are."""
 
 import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from console.cli import asking, complete, printing
 from console.cli.exits import Exit
-from console.cli.framework import Front, command, json_option, pass_front
-from console.cli.printing import Column
+from console.cli.framework import Front, command, json_option, options, pass_front
 
 if TYPE_CHECKING:
-    from console.model.facts import Gpu, HostFacts, Known, Unknown
+    from console.desk.settings import Settings
+    from console.desk.status_look import Look
+
+EVERY_S = 5.0
 
 
-@command("status", example="instinct status\ninstinct status @rack2 --json")
+@command(
+    "status",
+    example="instinct status\ninstinct status @rack2 --gpus\ninstinct status --diff node01 fleet\n"
+    "instinct status --bundle node01.tar.gz",
+)
 @click.argument("hosts", required=False, metavar="[HOSTS]", shell_complete=complete.hosts)
+@options(
+    click.option("--wide", is_flag=True, help="Every column, also where the terminal is narrow."),
+    click.option("--gpus", "by_gpu", is_flag=True, help="A row per GPU."),
+    click.option(
+        "--diff",
+        nargs=2,
+        metavar="A B",
+        help="Only what differs of two hosts; B may be 'profile' or 'fleet' (most hosts of its kind).",
+    ),
+    click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C."),
+    click.option("--every", type=click.FloatRange(0.5), default=EVERY_S, metavar="S", help="Seconds between looks."),
+    click.option("--rounds", type=int, hidden=True),
+    click.option(
+        "--bundle",
+        "bundles",
+        type=click.Path(path_type=Path, exists=True),
+        multiple=True,
+        help="A bundle of `instinct capture`, or a folder laid out as a host's root, instead of live hosts.",
+    ),
+)
 @json_option
 @pass_front
-def main(front: Front, hosts: str | None, as_json: bool) -> Exit:
-    """GPUs, processor, firmware, driver and Docker of the hosts, read now. What cannot be read is unknown."""
-    from console.desk import desk, surveying
+def main(
+    front: Front,
+    hosts: str | None,
+    wide: bool,
+    by_gpu: bool,
+    diff: tuple[str, str] | None,
+    watch: bool,
+    every: float,
+    rounds: int | None,
+    bundles: tuple[Path, ...],
+    as_json: bool,
+) -> Exit:
+    """GPUs, processor, firmware, driver, load and health of the hosts, read now. What cannot be read is unknown.
 
-    fleet = desk.fleet(front.settings())
-    chosen = desk.hosts(fleet, hosts)
-    seen = asyncio.run(surveying.survey_fleet(fleet, chosen, asking.asker()))
+    Hosts without an answer come first, then those that are not well.
+    """
+    from console.desk import status_look
+
+    settings = front.settings()
+    if bundles:
+        return _show(settings, status_look.of_bundles(settings, bundles), wide, by_gpu, diff, as_json)
+    if watch:
+        return _watch(settings, hosts, every, rounds, wide=wide, by_gpu=by_gpu)
+    from console.desk import surveying_status
+
+    look = asyncio.run(surveying_status.of_hosts(settings, hosts, asking.asker()))
+    return _show(settings, look, wide, by_gpu, diff, as_json)
+
+
+def _show(
+    settings: "Settings", look: "Look", wide: bool, by_gpu: bool, diff: Sequence[str] | None, as_json: bool
+) -> Exit:
+    from console.cli import status_text
+    from console.desk import status, status_look
+
+    if diff:
+        found = status_look.diff(settings, look, diff[0], diff[1])
+        if as_json:
+            printing.json_object({"left": diff[0], "right": diff[1], "differences": list(found)})
+        elif found:
+            status_text.print_differences(found, *diff)
+        else:
+            printing.note(f"{diff[0]} and {diff[1]} do not differ in anything looked at")
+        return _ended(look)
+    rows = status_look.rows(settings, look)
+    gpus = [row for facts in look.facts.values() for row in status.gpu_rows(facts)]
     if as_json:
-        printing.json_object({"hosts": list(seen.facts.values()), "problems": dict(seen.problems)})
+        printing.json_object(
+            {
+                "hosts": list(look.facts.values()),
+                "rows": [msgspec.to_builtins(row) for row in rows],
+                "gpus": gpus,
+                "problems": dict(look.problems),
+            }
+        )
+    elif by_gpu:
+        status_text.print_gpus(gpus, wide=wide)
     else:
-        printing.table(COLUMNS, [_row(name, seen.facts.get(name)) for name in (host.name for host in chosen)])
-    for name, problem in seen.problems.items():
+        status_text.print_hosts(rows, wide=wide)
+    return _ended(look)
+
+
+def _ended(look: "Look") -> Exit:
+    for name, problem in look.problems.items():
         printing.error(f"{name}: {problem}")
-    return Exit.CONNECT if seen.problems else Exit.DONE
+    return Exit.CONNECT if look.problems else Exit.DONE
 
 
-COLUMNS = (
-    Column("host"),
-    Column("state"),
-    Column("GPUs"),
-    Column("CPU", shrink=True),
-    Column("NPS"),
-    Column("BIOS"),
-    Column("OS", shrink=True),
-    Column("kernel", shrink=True),
-    Column("amdgpu", shrink=True),
-    Column("ROCm"),
-    Column("partition"),
-    Column("docker"),
-)
+def _watch(
+    settings: "Settings", hosts: str | None, every: float, rounds: int | None, *, wide: bool, by_gpu: bool
+) -> Exit:
+    """Connections stay open between the looks."""
+    from console.desk import surveying_status
 
+    async def look_on() -> Exit:
+        ended = Exit.DONE
+        async for look in surveying_status.again_and_again(settings, hosts, every, rounds, asking.asker()):
+            if sys.stdout.isatty():
+                click.clear()
+            ended = _show(settings, look, wide, by_gpu, None, as_json=False)
+        return ended
 
-def _row(name: str, facts: "HostFacts | None") -> tuple[object, ...]:
-    if facts is None:
-        return (name, "no answer", *("-" for _ in COLUMNS[2:]))
-    system, driver = facts.system, facts.driver
-    return (
-        name,
-        "simulated" if facts.simulated else "up",
-        _gpus(facts),
-        _text(system.cpu),
-        _text(system.nodes_per_socket),
-        _text(system.bios_version),
-        _text(system.os),
-        _text(system.kernel),
-        _text(driver.amdgpu_version),
-        _text(driver.rocm_version),
-        _partition(facts),
-        _docker(facts),
-    )
-
-
-def _text(fact: "Known[str] | Known[int] | Unknown") -> str:
-    from console.model.facts import Known
-
-    return str(fact.value) if isinstance(fact, Known) else "unknown"
-
-
-def _known_gpus(facts: "HostFacts") -> "tuple[Gpu, ...] | None":
-    from console.model.facts import Known
-
-    return facts.gpus.value if isinstance(facts.gpus, Known) else None
-
-
-def _gpus(facts: "HostFacts") -> str:
-    gpus = _known_gpus(facts)
-    if gpus is None:
-        return "unknown"
-    counts: dict[str, int] = {}
-    for gpu in gpus:
-        model = _text(gpu.model)
-        model = f"device {gpu.device_id}" if model == "unknown" else model
-        counts[model] = counts.get(model, 0) + 1
-    return ", ".join(f"{model} x {count}" for model, count in counts.items()) or "none"
-
-
-def _partition(facts: "HostFacts") -> str:
-    gpus = _known_gpus(facts)
-    if gpus is None:
-        return "unknown"
-    seen = {f"{_text(gpu.compute_partition)}/{_text(gpu.memory_partition)}" for gpu in gpus}
-    return ", ".join(sorted(seen)) or "none"
-
-
-def _docker(facts: "HostFacts") -> str:
-    from console.model.facts import Known
-
-    if isinstance(facts.engine, Known):
-        return facts.engine.value.version
-    return "unknown"
+    return asyncio.run(look_on())

@@ -1,0 +1,123 @@
+"""Hosts, GPUs and differences as tables: as many columns as the terminal has room for, the important ones first."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from console.cli import printing
+from console.cli.printing import Column
+from console.model.units import binary_size
+
+if TYPE_CHECKING:
+    from console.desk.status import Difference, GpuRow, StatusRow
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A column, what it shows of a row, and how soon it gives way to others (lower stays longer)."""
+
+    column: Column
+    cell: Callable[[Any], object]
+    rank: int = 0
+
+
+def _vram(row: "StatusRow | GpuRow") -> str:
+    if row.vram_used_bytes is None or row.vram_total_bytes is None:
+        return "unknown"
+    return f"{row.vram_used_bytes / (1 << 30):.0f}/{binary_size(row.vram_total_bytes)}"
+
+
+def _number(value: float | None, unit: str) -> str:
+    return "unknown" if value is None else f"{value:.0f} {unit}"
+
+
+def _power(row: "GpuRow") -> str:
+    cap = "" if row.power_cap_w is None else f"/{row.power_cap_w:.0f}"
+    return "unknown" if row.power_w is None else f"{row.power_w:.0f}{cap} W"
+
+
+HOST_COLUMNS: tuple[Shown, ...] = (
+    Shown(Column("host"), lambda row: row.host),
+    Shown(Column("state"), lambda row: row.state, 2),
+    Shown(Column("health"), lambda row: row.health, 0),
+    Shown(Column("GPUs"), lambda row: row.gpus, 0),
+    Shown(Column("CPU"), lambda row: row.cpu, 6),
+    Shown(Column("NPS"), lambda row: row.nps, 6),
+    Shown(Column("BIOS"), lambda row: row.bios, 7),
+    Shown(Column("OS", shrink=True), lambda row: row.os, 9),
+    Shown(Column("kernel", shrink=True), lambda row: row.kernel, 8),
+    Shown(Column("amdgpu"), lambda row: row.amdgpu, 3),
+    Shown(Column("ROCm"), lambda row: row.rocm, 5),
+    Shown(Column("partition"), lambda row: row.partition, 4),
+    Shown(Column("VRAM"), _vram, 2),
+    Shown(Column("hottest"), lambda row: _number(row.hottest_c, "C"), 1),
+    Shown(Column("power"), lambda row: _number(row.power_w, "W"), 1),
+    Shown(Column("docker"), lambda row: row.docker, 10),
+    Shown(Column("running", shrink=True), lambda row: row.why or row.running or "-", 0),
+)
+
+GPU_COLUMNS: tuple[Shown, ...] = (
+    Shown(Column("host"), lambda row: row.host, 3),
+    Shown(Column("address"), lambda row: row.bdf),
+    Shown(Column("model"), lambda row: row.model, 2),
+    Shown(Column("OAM", align="right"), lambda row: row.oam, 8),
+    Shown(Column("HIP", align="right"), lambda row: row.hip, 8),
+    Shown(Column("render"), lambda row: row.render or "-", 9),
+    Shown(Column("NUMA", align="right"), lambda row: row.numa_node, 9),
+    Shown(Column("partition"), lambda row: row.partition, 4),
+    Shown(Column("busy", align="right"), lambda row: _number(row.busy_percent, "%"), 1),
+    Shown(Column("VRAM"), _vram, 1),
+    Shown(Column("power"), _power, 1),
+    Shown(Column("junction"), lambda row: _number(row.junction_c, "C"), 1),
+    Shown(Column("memory"), lambda row: _number(row.memory_c, "C"), 5),
+    Shown(Column("clock"), lambda row: _number(row.sclk_mhz, "MHz"), 5),
+    Shown(Column("PCIe"), lambda row: row.link, 6),
+    Shown(Column("xGMI", align="right"), lambda row: row.xgmi, 7),
+    Shown(Column("ue/ce"), lambda row: row.errors, 3),
+    Shown(Column("throttled"), lambda row: row.throttle, 6),
+    Shown(Column("VBIOS"), lambda row: row.vbios, 10),
+)
+
+
+def print_hosts(rows: "Sequence[StatusRow]", *, wide: bool) -> None:
+    """A row per host; columns that do not fit are left out and named on stderr."""
+    _print(HOST_COLUMNS, rows, wide=wide)
+
+
+def print_gpus(rows: "Sequence[GpuRow]", *, wide: bool) -> None:
+    """A row per GPU."""
+    _print(GPU_COLUMNS, rows, wide=wide)
+
+
+def print_differences(found: "Sequence[Difference]", left: str, right: str) -> None:
+    """Only what differs, side by side."""
+    columns = [Column("what"), Column(left, shrink=True), Column(right, shrink=True)]
+    printing.table(columns, [(item.what, item.left, item.right) for item in found])
+
+
+def fitting(shown: Sequence[Shown], rows: Sequence[object], width: int | None) -> tuple[Shown, ...]:
+    """The columns for a terminal of this width, all of them where there is none; those of rank 0 always stay."""
+    kept = list(shown)
+    while width is not None and _least_width(kept, rows) > width:
+        gives_way = max(kept, key=lambda item: item.rank)
+        if gives_way.rank == 0:
+            break
+        kept.remove(gives_way)
+    return tuple(kept)
+
+
+def _print(shown: Sequence[Shown], rows: Sequence[Any], *, wide: bool) -> None:
+    kept = shown if wide else fitting(shown, rows, printing.terminal_width())
+    printing.table([item.column for item in kept], [[item.cell(row) for item in kept] for row in rows], cut=not wide)
+    left_out = [item.column.heading for item in shown if item not in kept]
+    if left_out:
+        printing.note(f"not shown: {', '.join(left_out)}; --wide shows all")
+
+
+def _least_width(shown: Sequence[Shown], rows: Sequence[Any]) -> int:
+    """What the table takes when columns that may shrink are as narrow as they stay readable."""
+    total = 2 * (len(shown) - 1)
+    for item in shown:
+        widest = max([len(item.column.heading), *(len(str(item.cell(row) or "-")) for row in rows)])
+        total += min(widest, 16) if item.column.shrink else widest
+    return total

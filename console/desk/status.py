@@ -1,0 +1,335 @@
+"""What every host is, in a row: hardware, firmware, driver, what it does now, its health; and what differs."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from console.health.report import HostHealth
+from console.health.rules.peers import ASPECTS, kind
+from console.health.rules.power import hottest_of, limits
+from console.model.facts import Gpu, HostFacts, Known, Unknown
+from console.model.finding import State
+from console.model.names import cpu_name, gpu_name, same_text
+from console.model.profile import ServerProfile
+
+UNKNOWN = "unknown"
+Fact = Known[Any] | Unknown
+
+
+class StatusRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One host. Texts are for people, `unknown` where it could not be read; numbers are None then.
+
+    `gpus` counts devices, whatever their partitions. VRAM is over all GPUs, power their sum, the temperature the
+    hottest junction.
+    """
+
+    host: str
+    state: Literal["up", "simulated", "no answer"] = "up"
+    health: str = ""
+    gpus: str = UNKNOWN
+    cpu: str = UNKNOWN
+    nps: str = UNKNOWN
+    bios: str = UNKNOWN
+    os: str = UNKNOWN
+    kernel: str = UNKNOWN
+    amdgpu: str = UNKNOWN
+    rocm: str = UNKNOWN
+    partition: str = UNKNOWN
+    vram_used_bytes: int | None = None
+    vram_total_bytes: int | None = None
+    hottest_c: float | None = None
+    power_w: float | None = None
+    docker: str = UNKNOWN
+    running: str = ""
+    why: str = ""
+    """Why there is no answer."""
+
+
+class GpuRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One GPU or partition of a host; None where it could not be read."""
+
+    host: str
+    bdf: str
+    model: str
+    oam: int | None = None
+    hip: int | None = None
+    render: str = ""
+    numa_node: int | None = None
+    partition: str = UNKNOWN
+    busy_percent: float | None = None
+    vram_used_bytes: int | None = None
+    vram_total_bytes: int | None = None
+    power_w: float | None = None
+    power_cap_w: float | None = None
+    junction_c: float | None = None
+    memory_c: float | None = None
+    sclk_mhz: int | None = None
+    link: str = UNKNOWN
+    xgmi: int | None = None
+    errors: str = UNKNOWN
+    throttle: str = UNKNOWN
+    vbios: str = UNKNOWN
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One thing in which two sides differ."""
+
+    what: str
+    left: str
+    right: str
+
+
+_RANK = {State.FAIL: 0, State.UNKNOWN: 1, State.WARN: 2, State.PASS: 3}
+
+
+def rows(
+    names: Sequence[str],
+    facts: Mapping[str, HostFacts],
+    problems: Mapping[str, str],
+    health: Mapping[str, HostHealth],
+) -> tuple[StatusRow, ...]:
+    """A row for every host: those without an answer first, then by health, worst first, in the order asked for."""
+    made = [row(name, facts.get(name), problems.get(name, ""), health.get(name)) for name in names]
+    order = {name: index for index, name in enumerate(names)}
+
+    def rank(item: StatusRow) -> tuple[int, int, int]:
+        found = health.get(item.host)
+        return (item.state != "no answer", _RANK[found.state] if found else 2, order[item.host])
+
+    return tuple(sorted(made, key=rank))
+
+
+def row(name: str, facts: HostFacts | None, problem: str, health: HostHealth | None) -> StatusRow:
+    """One host."""
+    if facts is None:
+        return StatusRow(host=name, state="no answer", health="-", why=problem)
+    system, driver = facts.system, facts.driver
+    gpus = _gpus(facts)
+    return StatusRow(
+        host=name,
+        state="simulated" if facts.simulated else "up",
+        health=_verdict(health),
+        gpus=_models(facts),
+        cpu=_cpu(facts),
+        nps=_text(system.nodes_per_socket),
+        bios=_text(system.bios_version),
+        os=_text(system.os),
+        kernel=_text(system.kernel),
+        amdgpu=_driver(facts),
+        rocm=_rocm(driver.rocm_version),
+        partition=_partition(gpus),
+        vram_used_bytes=_sum(gpus, "vram_used_bytes"),
+        vram_total_bytes=_sum(gpus, "vram_total_bytes"),
+        hottest_c=hottest_of(gpus or ()),
+        power_w=_sum(_devices(gpus), "power_w"),
+        docker=_docker(facts),
+        running=_running(facts),
+    )
+
+
+def gpu_rows(facts: HostFacts) -> tuple[GpuRow, ...]:
+    """Every GPU of a host, by PCI address."""
+    return tuple(_gpu_row(facts.host, gpu) for gpu in _gpus(facts) or ())
+
+
+def differences(left: HostFacts, right: HostFacts) -> tuple[Difference, ...]:
+    """What two hosts do not have in common; a value unknown on one side only is a difference too."""
+    found = []
+    for what, read in _COMPARED.items():
+        one, other = read(left) or UNKNOWN, read(right) or UNKNOWN
+        if not same_text(one, other):
+            found.append(Difference(what, one, other))
+    return tuple(found)
+
+
+def against_majority(host: HostFacts, fleet: Mapping[str, HostFacts]) -> tuple[Difference, ...]:
+    """What a host does not have in common with most hosts of its kind (itself among them)."""
+    alike = [facts for facts in fleet.values() if kind(facts) == kind(host)] or [host]
+    found = []
+    for what, read in _COMPARED.items():
+        counts = Counter(value for facts in alike if (value := read(facts)) is not None)
+        own = read(host) or UNKNOWN
+        if not counts:
+            continue
+        usual, number = counts.most_common(1)[0]
+        if number > len(alike) / 2 and not same_text(own, usual):
+            found.append(Difference(what, own, f"{usual} ({number} of {len(alike)})"))
+    return tuple(found)
+
+
+def against_profile(health: HostHealth, server: ServerProfile) -> tuple[Difference, ...]:
+    """What a host does not have in common with a profile, published figures and advice included."""
+    return tuple(
+        Difference(finding.check, finding.seen, finding.expected)
+        for finding in health.findings
+        if finding.state is not State.PASS and finding.expected and server.name
+    )
+
+
+def _gpus(facts: HostFacts) -> tuple[Gpu, ...] | None:
+    return facts.gpus.value if isinstance(facts.gpus, Known) else None
+
+
+def _devices(gpus: tuple[Gpu, ...] | None) -> tuple[Gpu, ...] | None:
+    if gpus is None:
+        return None
+    first: dict[str, Gpu] = {}
+    for gpu in gpus:
+        first.setdefault(gpu.device_bdf or gpu.bdf, gpu)
+    return tuple(first.values())
+
+
+def _models(facts: HostFacts) -> str:
+    devices = _devices(_gpus(facts))
+    if devices is None:
+        return UNKNOWN
+    names = Counter(_model(gpu) for gpu in devices)
+    return ", ".join(f"{count}x {name}" for name, count in names.items()) or "none"
+
+
+def _model(gpu: Gpu) -> str:
+    return gpu_name(gpu.model.value) if isinstance(gpu.model, Known) else f"device {gpu.device_id}"
+
+
+def _cpu(facts: HostFacts) -> str:
+    if isinstance(facts.system.cpu, Unknown):
+        return UNKNOWN
+    name = cpu_name(facts.system.cpu.value)
+    sockets = facts.system.sockets
+    return f"{sockets.value}x {name}" if isinstance(sockets, Known) and sockets.value > 1 else name
+
+
+def _driver(facts: HostFacts) -> str:
+    version, flavour = facts.driver.amdgpu_version, facts.driver.amdgpu_flavour
+    if isinstance(version, Known):
+        return str(version.value)
+    if isinstance(facts.driver.amdgpu_loaded, Known) and not facts.driver.amdgpu_loaded.value:
+        return "not loaded"
+    return "of the kernel" if isinstance(flavour, Known) and flavour.value == "kernel" else UNKNOWN
+
+
+def _rocm(fact: Fact) -> str:
+    if isinstance(fact, Unknown) and fact.why.startswith("no ROCm"):
+        return "none"
+    return _text(fact)
+
+
+def _partition(gpus: tuple[Gpu, ...] | None) -> str:
+    if gpus is None:
+        return UNKNOWN
+    seen = {_mode(gpu) for gpu in gpus}
+    return ", ".join(sorted(seen)) or "-"
+
+
+def _mode(gpu: Gpu) -> str:
+    compute, memory = _text(gpu.compute_partition), _text(gpu.memory_partition)
+    if compute == memory == UNKNOWN:
+        return "-" if isinstance(gpu.gfx, Known) and gpu.gfx.value in ("gfx90a", "gfx908") else UNKNOWN
+    return f"{compute}/{memory}"
+
+
+def _sum(gpus: tuple[Gpu, ...] | None, name: str) -> Any:
+    """Over all GPUs; None unless every one of them is known."""
+    facts: list[Fact] = [getattr(gpu, name) for gpu in gpus or ()]
+    known = [fact.value for fact in facts if isinstance(fact, Known)]
+    return sum(known) if known and len(known) == len(facts) else None
+
+
+def _docker(facts: HostFacts) -> str:
+    if isinstance(facts.engine, Known):
+        return facts.engine.value.version
+    return "reachable" if isinstance(facts.docker, Known) else UNKNOWN
+
+
+def _running(facts: HostFacts) -> str:
+    """Ours by run and attempt, others by container or process; whoever holds a GPU."""
+    parts: list[str] = []
+    if isinstance(facts.engine, Known):
+        for item in facts.engine.value.gpu_containers:
+            if item.state in ("running", "paused", "restarting"):
+                parts.append(f"{item.owner or 'we'}: {item.attempt or item.run}" if item.ours else f"{item.image}")
+    processes = facts.driver.processes
+    if isinstance(processes, Known):
+        outside = [item for item in processes.value if not item.container or not parts]
+        names = Counter(f"{item.name or 'process'}{f' ({item.user})' if item.user else ''}" for item in outside)
+        parts += [name if count == 1 else f"{count}x {name}" for name, count in names.items()]
+    elif isinstance(facts.driver.kfd_process_ids, Known) and facts.driver.kfd_process_ids.value and not parts:
+        parts.append(f"{len(facts.driver.kfd_process_ids.value)} processes")
+    return ", ".join(parts)
+
+
+def _verdict(health: HostHealth | None) -> str:
+    if health is None:
+        return ""
+    if health.state is State.PASS:
+        return "pass"
+    return f"{health.state.value} {len(health.of(health.state))}"
+
+
+def _gpu_row(host: str, gpu: Gpu) -> GpuRow:
+    return GpuRow(
+        host=host,
+        bdf=gpu.bdf,
+        model=_model(gpu),
+        oam=_value(gpu.oam_id),
+        hip=_value(gpu.hip_id),
+        render=str(_value(gpu.render_node) or "").rsplit("/", 1)[-1],
+        numa_node=_value(gpu.numa_node),
+        partition=_mode(gpu),
+        busy_percent=_value(gpu.busy_percent),
+        vram_used_bytes=_value(gpu.vram_used_bytes),
+        vram_total_bytes=_value(gpu.vram_total_bytes),
+        power_w=_value(gpu.power_w),
+        power_cap_w=_value(gpu.power_cap_w),
+        junction_c=_value(gpu.junction_c),
+        memory_c=_value(gpu.memory_c),
+        sclk_mhz=_value(gpu.sclk_mhz),
+        link=_link(gpu),
+        xgmi=_value(gpu.xgmi_peers),
+        errors=_errors(gpu),
+        throttle=_throttle(gpu),
+        vbios=_text(gpu.vbios_version),
+    )
+
+
+def _link(gpu: Gpu) -> str:
+    if isinstance(gpu.pcie_width, Unknown):
+        return UNKNOWN
+    speed = f" {gpu.pcie_speed_gts.value:g} GT/s" if isinstance(gpu.pcie_speed_gts, Known) else ""
+    return f"x{gpu.pcie_width.value}{speed}"
+
+
+def _errors(gpu: Gpu) -> str:
+    """Uncorrectable and corrected, over all blocks."""
+    if isinstance(gpu.ras, Unknown):
+        return UNKNOWN
+    return f"{sum(b.uncorrectable for b in gpu.ras.value)}/{sum(b.correctable for b in gpu.ras.value)}"
+
+
+def _throttle(gpu: Gpu) -> str:
+    if isinstance(gpu.throttle, Unknown):
+        return UNKNOWN
+    return "+".join(item.reason for item in gpu.throttle.value if item.active and limits(item.reason)) or "no"
+
+
+def _text(fact: Fact) -> str:
+    return str(fact.value) if isinstance(fact, Known) else UNKNOWN
+
+
+def _value(fact: Fact) -> Any:
+    return fact.value if isinstance(fact, Known) else None
+
+
+def _cpu_text(facts: HostFacts) -> str | None:
+    text = _cpu(facts)
+    return None if text == UNKNOWN else text
+
+
+_COMPARED: Mapping[str, Callable[[HostFacts], str | None]] = {
+    "product": lambda facts: _value(facts.system.product),
+    "cpu": _cpu_text,
+    "gpu models": lambda facts: None if _gpus(facts) is None else _models(facts),
+    **ASPECTS,
+}
