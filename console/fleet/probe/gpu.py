@@ -35,6 +35,7 @@ gpu() {{
       *) set -- "$@" {gpu_state.READ} ;;
     esac
     if [ -e physfn ]; then printf 'physfn:yes\\n'; fi
+    for each in ras/*_err_count; do if [ -e "$each" ]; then printf 'ras:%s\\n' "$each"; fi; done
     for each in drm/renderD*; do if [ -e "$each" ]; then printf 'drm:%s\\n' "${{each#drm/}}"; fi; done
     up=..
     hop=

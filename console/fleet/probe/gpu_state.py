@@ -9,6 +9,7 @@ import msgspec
 from console.fleet.probe.kfd import KfdNode
 from console.fleet.probe.reading import Files, decimal
 from console.model.facts import BadPages, Firmware, Gpu, Known, RasBlock, Unknown
+from console.model.text import clean_line
 
 T = TypeVar("T")
 
@@ -204,10 +205,12 @@ def _ras(files: Files) -> Known[tuple[RasBlock, ...]] | Unknown:
     """Counters of every block that has them. Where one block cannot be read, what it would say is not known."""
     show = ("amd-smi", "metric", "-k")
     blocks = []
-    for name in sorted(files.rows):
+    if files.asleep or files.cut or files.late:
+        return files.missing("ras/*_err_count")
+    for name in sorted(line.decode("ascii", "replace") for line in files.rows.get("ras", ())):
         match = re.fullmatch(r"ras/(\w{1,30})_err_count", name, re.ASCII)
-        if match is None:
-            continue
+        if match is None or name not in files.rows:
+            return files.missing(clean_line(name))
         counts: dict[str, int] = {}
         for line in files.lines(name) or ():
             part = re.fullmatch(r"(ue|ce|de): ?(\d{1,18})", line, re.ASCII)
@@ -223,11 +226,6 @@ def _ras(files: Files) -> Known[tuple[RasBlock, ...]] | Unknown:
                 deferred=counts.get("de"),
             )
         )
-    if files.cut or files.late:
-        return files.missing("ras/*_err_count")
-    refused = [name for name in files.errors if re.fullmatch(r"ras/\w+_err_count", name)]
-    if refused:
-        return files.missing(refused[0])
     if not blocks:
         missing = files.missing("ras/*_err_count")
         return Unknown("the driver shows no error counters", files.path("ras"), show) if _plain(missing) else missing

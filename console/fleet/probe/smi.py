@@ -56,7 +56,32 @@ def enrich(gpus: tuple[Gpu, ...], found: Mapping[str, Section]) -> tuple[Gpu, ..
     serials = {gpu.unique_id.value.lower(): gpu.device_bdf for gpu in gpus if isinstance(gpu.unique_id, Known)}
     trees = _trees(found, serials)
     cards = {} if trees else _cards(found.get("smi.rocm"))
+    gaps = {field: _only(found, command) for field, command in _ONLY_HERE.items()}
+    gpus = tuple(msgspec.structs.replace(gpu, **gaps) for gpu in gpus)
     return tuple(_rocm(_amd(gpu, trees.get(gpu.bdf)), cards.get(gpu.bdf)) for gpu in gpus)
+
+
+_ONLY_HERE = {
+    "smi_index": "smi.list",
+    "hip_id": "smi.list",
+    "bad_page_threshold": "smi.static",
+    "pcie_nak_sent": "smi.metric",
+    "pcie_nak_received": "smi.metric",
+    "throttle": "smi.metric",
+    "xgmi_link_states": "smi.xgmi",
+}
+"""Facts that no file tells, and the command that does."""
+
+
+def _only(found: Mapping[str, Section], command: str) -> Unknown:
+    section, show = found.get(command), COMMANDS[command]
+    if section is not None and not (section.why == "absent" and "smi.version" in found):
+        return _gap(section, show)
+    if "smi.version" in found:
+        return _gap(found["smi.version"], show)
+    if "smi.rocm" in found:
+        return Unknown("rocm-smi does not tell", "", show)
+    return Unknown("amd-smi was not asked", "", show)
 
 
 def versions(driver: Driver, found: Mapping[str, Section]) -> Driver:
@@ -64,7 +89,8 @@ def versions(driver: Driver, found: Mapping[str, Section]) -> Driver:
     section = found.get("smi.version")
     show = COMMANDS["smi.version"]
     if section is None:
-        return driver
+        missing = _only(found, "smi.version")
+        return msgspec.structs.replace(driver, amd_smi_version=missing, amd_smi_rocm=missing)
     tree = first_object(section.data) if section.exit is not None else {}
     missing = _gap(section, show)
     version, rocm = text(at(tree, "version")), text(at(tree, "rocm_version"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from console.model.facts import NOT_READ, DockerAccess, Known, Unknown
+from console.model.facts import DockerAccess, Known, Unknown
 
 if TYPE_CHECKING:
     from tests.fleet.probe.conftest import Machine
@@ -58,7 +58,8 @@ async def test_every_fact_names_its_source_and_every_gap_the_command_that_shows_
             fact = getattr(record, field.name)
             if isinstance(fact, Known):
                 assert fact.source
-            elif isinstance(fact, Unknown) and fact != NOT_READ:
+            elif isinstance(fact, Unknown):
+                assert fact.why != "not read", field.name
                 assert fact.show
 
 
@@ -111,7 +112,8 @@ async def test_partitions_are_gpus_of_their_own(machine: "Machine") -> None:
     assert (second.bdf, known(second.compute_units)) == ("0000:0c:00.1", 38)
     assert (known(second.render_node), known(second.compute_partition)) == ("/dev/dri/renderD129", "CPX")
     assert known(second.vram_total_bytes) == 206_141_652_992 // 8
-    assert "whole device" in unknown(second.vram_used_bytes).why
+    assert known(second.vram_used_bytes) == 297_000_000 // 8
+    assert (second.device_bdf, second.partition, known(second.xccs)) == ("0000:0c:00.0", 1, 1)
 
 
 async def test_cards_of_other_makers_and_of_other_drivers_are_no_gpus(mi300x: "Machine") -> None:
