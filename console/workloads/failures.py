@@ -183,7 +183,7 @@ def by_exit_code(code: int | None) -> Failure | None:
 
 
 def _verb(what: str) -> str:
-    return what if what.startswith(("failed", "refused")) else f"ended: {what}"
+    return what if what.startswith(("failed", "refused", "could")) else f"ended: {what}"
 
 
 def _shown(text: str) -> str:

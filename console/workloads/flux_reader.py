@@ -13,6 +13,7 @@ from console.model.attempt import MetricValue, Phase
 from console.model.cell import AnyCell
 from console.workloads.lines import Line
 from console.workloads.numbers import NUMBER, is_nan, number
+from console.workloads.places import RESULT_FILE
 from console.workloads.result_files import differences, mismatch
 from console.workloads.steps import IMAGES, STEP_S, TFLOPS, Step, mean
 from console.workloads.training_reader import Figures, TrainingReader
@@ -114,7 +115,8 @@ class FluxReader(TrainingReader):
         counted = self._counted_run()
         after = counted[WARM_UP:]
         own = mean([step.images for step in after]) if self.complete() else None
-        printed = _summary(files.get(SUMMARY), self._batch()) if self.complete() else None
+        data = files.get(SUMMARY, files.get(RESULT_FILE))  # the latter: given by hand with a log
+        printed = _summary(data, self._batch()) if self.complete() else None
         found = differences((("images/s, in the summary and from the steps", printed, own),))
         work, seconds = mean([step.tflops for step in after]), mean([step.seconds for step in after])
         origin = f"mean of batch {self._batch()} without its first {WARM_UP} steps"

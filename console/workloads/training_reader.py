@@ -120,8 +120,8 @@ class TrainingReader(ABC):
         )
 
     def enter(self, line: Line, phase: Phase) -> Iterator[PhaseSeen]:
-        """Go on to a phase; phases only go forward, each is reported once."""
-        if _ORDER[phase] <= self._phase:
+        """Go on to a phase; phases only go forward, each is reported once. A rank without figures never measures."""
+        if _ORDER[phase] <= self._phase or (not self.prints and _ORDER[phase] > _ORDER[Phase.WARMING_UP]):
             return
         self._phase = _ORDER[phase]
         self.entered[phase] = line.at_ns

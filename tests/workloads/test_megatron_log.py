@@ -224,6 +224,9 @@ def test_only_the_last_rank_has_figures_and_the_others_may_be_silent(make_cell: 
     cell = make_cell("megatron-llama", metric=TFLOPS, nodes=2, **{**LLAMA_7B, "global_batch_size": 512})
     first = read("megatron-llama", EMPTY_SUMMARY.encode(), cell=cell, part="rank0", exit_code=0).result
     assert (first.failure, first.value()) == (None, None)
+    started = "> initializing torch distributed ...\n> building GPT2BPETokenizer tokenizer ...\n" + EMPTY_SUMMARY
+    phases = read("megatron-llama", started.encode(), cell=cell, part="rank0").phases
+    assert phases == [Phase.STARTING, Phase.LOADING], "its summary does not end the measuring of the last rank"
     log = a_run().replace("global batch size:   256", "global batch size:   512")
     last = read("megatron-llama", log.encode(), cell=cell, part="rank1", exit_code=0)
     assert last.value(TFLOPS) == pytest.approx(589.3)
