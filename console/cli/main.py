@@ -18,7 +18,9 @@ COMMANDS = {
     "demo": (_AT + "demo", "Run every shipped matrix on the embedded lab."),
     "lab": (_AT + "lab", "The embedded lab alone: simulated hosts on loopback."),
     "hosts": (_AT + "hosts", "The fleet: list, add, trust, test, sign in."),
-    "status": (_AT + "status", "Hardware, driver and Docker of the hosts."),
+    "status": (_AT + "status", "Hardware, driver, load and health of the hosts."),
+    "health": (_AT + "health", "Hosts held against their profiles: a gate for monitors."),
+    "capture": (_AT + "capture", "Everything a probe reads of a host, as one file."),
     "profiles": (_AT + "profiles", "The catalog: matrices, servers, GPUs, images, models."),
     "plan": (_AT + "plan", "Dry run: what would run where, exactly."),
     "fetch": (_AT + "fetch", "Bring images and models onto the hosts."),
@@ -74,7 +76,7 @@ def run(argv: Sequence[str]) -> int:
         return Exit.INTERRUPTED
     except click.UsageError as error:
         error.show()
-        return Exit.USAGE
+        return error.exit_code  # 2, unless the command has a code of its own for it
     except click.ClickException as error:
         printing.error(error.format_message())
         return Exit.USAGE

@@ -7,10 +7,12 @@ import msgspec
 
 from console.cli import printing
 from console.cli.printing import Column
-from console.model.units import binary_size
 
 if TYPE_CHECKING:
     from console.desk.status import Difference, GpuRow, StatusRow
+
+
+_GIB = 1 << 30
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -24,7 +26,7 @@ class Shown(msgspec.Struct, frozen=True):
 def _vram(row: "StatusRow | GpuRow") -> str:
     if row.vram_used_bytes is None or row.vram_total_bytes is None:
         return "unknown"
-    return f"{row.vram_used_bytes / (1 << 30):.0f}/{binary_size(row.vram_total_bytes)}"
+    return f"{row.vram_used_bytes / _GIB:.0f}/{row.vram_total_bytes / _GIB:.0f} GiB"
 
 
 def _number(value: float | None, unit: str) -> str:

@@ -12,7 +12,6 @@ from console.health.rules.power import hottest_of, limits
 from console.model.facts import Gpu, HostFacts, Known, Unknown
 from console.model.finding import State
 from console.model.names import cpu_name, gpu_name, same_text
-from console.model.profile import ServerProfile
 
 UNKNOWN = "unknown"
 Fact = Known[Any] | Unknown
@@ -159,12 +158,12 @@ def against_majority(host: HostFacts, fleet: Mapping[str, HostFacts]) -> tuple[D
     return tuple(found)
 
 
-def against_profile(health: HostHealth, server: ServerProfile) -> tuple[Difference, ...]:
-    """What a host does not have in common with a profile, published figures and advice included."""
+def against_profile(health: HostHealth) -> tuple[Difference, ...]:
+    """What a host does not have in common with its profile, published figures and advice included."""
     return tuple(
         Difference(finding.check, finding.seen, finding.expected)
         for finding in health.findings
-        if finding.state is not State.PASS and finding.expected and server.name
+        if finding.state is not State.PASS and finding.expected and not finding.check.startswith("bios.")
     )
 
 

@@ -49,10 +49,9 @@ def diff(settings: Settings, look: Look, left: str, right: str) -> tuple[status.
     if right == "profile":
         host = next(host for host in look.hosts if host.name == left)
         judging = health.Judging(settings, look.fleet, health.Question())
-        server = judging.profile(host, one)
-        if server is None:
+        if judging.profile(host, one) is None:
             raise DeskError(f"{left} has no server profile; name one with server = in the fleet file")
-        return status.against_profile(judging.host(host, health.Looked(facts={left: one})), server)
+        return status.against_profile(judging.host(host, health.Looked(facts={left: one})))
     return status.differences(one, _facts(look, right))
 
 

@@ -50,6 +50,8 @@ def adjusted(server: ServerProfile, own: Sequence[Expectation]) -> ServerProfile
 def _equal(fact: str, value: object, other: object) -> bool:
     if fact.startswith("cmdline.") and isinstance(value, str):
         return str(other) in (value, *value.split(","))  # `pci=realloc=off,noats` says realloc=off
+    if fact == "driver.rocm_version" and isinstance(value, str):
+        return str(other) in (value, value.partition("-")[0])  # 6.3.1-48 is a build of 6.3.1
     if isinstance(value, str) and isinstance(other, str):
         name = _NAMES.get(fact, str)
         return same_text(name(value), name(other))

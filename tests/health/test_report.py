@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from console.health.formats import junit, nagios, plain, prometheus
+from console.health.formats import junit, nagios, plain, prometheus, replace
 from console.health.report import (
     HostHealth,
     Report,
@@ -158,11 +158,11 @@ def test_prometheus() -> None:
     golden("health.prom", prometheus.render(report()))
 
 
-def test_the_prometheus_file_is_replaced_in_one_step(tmp_path: Path) -> None:
+def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:
     path = tmp_path / "instinct.prom"
     path.write_text("old", "utf-8")
     before = path.stat().st_ino
-    prometheus.write(report(), path)
+    replace(path, prometheus.render(report()))
     assert path.read_text("utf-8") == prometheus.render(report())
     assert path.stat().st_ino != before
     assert path.stat().st_mode & 0o777 == 0o644

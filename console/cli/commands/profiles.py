@@ -1,6 +1,7 @@
 """`instinct profiles`: the catalog."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -84,7 +85,62 @@ def schema(kind: str | None) -> None:
     printing.data(json.dumps(schemas[kind] if kind else {"schema_version": 1, **schemas}, indent=2))
 
 
-for each in (list_, show, check, schema):
+@command(
+    "learn",
+    example="instinct profiles learn @rack2 --name rack2 -o ~/.config/instinct/profiles/servers/rack2.toml\n"
+    "instinct profiles learn --bundle node01.tar.gz --bundle node02.tar.gz",
+)
+@click.argument("hosts", required=False, metavar="[HOSTS]", shell_complete=complete.hosts)
+@click.option("--name", help="Name of the profile.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, not on stdout.")
+@click.option(
+    "--bundle",
+    "bundles",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="A bundle of `instinct capture`, or a folder laid out as a host's root, instead of live hosts.",
+)
+@pass_front
+def learn(front: Front, hosts: str | None, name: str | None, output: Path | None, bundles: tuple[Path, ...]) -> Exit:
+    """Write a server profile from what most of the hosts have, and say who differs.
+
+    It says what is, not what should be. Put the file into your profile folder and name it with server = in the fleet
+    file: the first health report is then about the hosts that are not like the others.
+    """
+    import asyncio
+    from datetime import UTC, datetime
+
+    from console.desk import desk, learning, status_look
+
+    settings = front.settings()
+    if bundles:
+        look = status_look.of_bundles(settings, bundles)
+    else:
+        from console.cli import asking
+        from console.desk import surveying_status
+
+        look = asyncio.run(surveying_status.of_hosts(settings, hosts, asking.asker()))
+    dated = datetime.now(UTC).date().isoformat()
+    learned = learning.learn(desk.catalog(settings, look.fleet), look.facts, name, dated=dated)
+    if output is None:
+        printing.data(learned.toml, nl=False)
+    elif output.exists():
+        raise click.UsageError(f"{output} is there already; remove it first, or write elsewhere")
+    else:
+        output.write_text(learned.toml, encoding="utf-8")
+        printing.note(f"{output}: {learned.profile.name}, learned of {len(learned.hosts)} hosts")
+    for item in learned.deviations:
+        printing.note(f"{item.host} differs: {item.fact} is {item.seen}, most have {item.expected}")
+    for fact in learned.unsettled:
+        printing.note(f"no majority: {fact} is not in the profile")
+    for host in learned.others:
+        printing.note(f"{host} is of another kind: learn a profile of its own")
+    for host, problem in look.problems.items():
+        printing.error(f"{host}: {problem}")
+    return Exit.CONNECT if look.problems else Exit.DONE
+
+
+for each in (list_, show, check, schema, learn):
     main.add_command(each)
 
 

@@ -1,9 +1,6 @@
-"""Prometheus text for the textfile collector of node_exporter, written in one step."""
+"""Prometheus text for the textfile collector of node_exporter."""
 
-import os
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
 from console.health.check import EXIT_CODES, SEVERITY
 from console.health.report import Report, area_of
@@ -37,18 +34,6 @@ def render(report: Report) -> str:
         f"instinct_health_checked_timestamp_seconds {report.at_ns // 1_000_000_000}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def write(report: Report, path: Path) -> None:
-    """Replace the file in one step, readable by everyone, as the collector wants it. Raises OSError."""
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-    ) as copy:
-        copy.write(render(report))
-        copy.flush()
-        os.fsync(copy.fileno())
-    Path(copy.name).chmod(0o644)
-    Path(copy.name).replace(path)
 
 
 def _checks(report: Report) -> Iterable[str]:

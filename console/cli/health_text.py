@@ -1,0 +1,127 @@
+"""A health report for people: what is wrong, what was expected, and one line for all hosts with the same remedy."""
+
+from collections.abc import Sequence
+
+from console.cli import printing
+from console.cli.printing import Column
+from console.health.check import SEVERITY
+from console.health.report import HostHealth, Report, area_of, checks, remedies
+from console.model.finding import Check, Finding, State
+
+_WORST_FIRST = tuple(reversed(SEVERITY))
+
+
+def print_report(report: Report, *, everything: bool = False) -> None:
+    """The findings that count (all of them with `everything`), worst hosts and states first; a summary on stderr."""
+    hosts = sorted(report.hosts, key=lambda host: -SEVERITY.index(host.state))
+    rows = [row for host in hosts for row in _rows(host, everything=everything)]
+    if rows:
+        columns = [
+            Column("host"),
+            Column("state"),
+            Column("check"),
+            Column("seen", shrink=True),
+            Column("expected", shrink=True),
+            Column("evidence", shrink=True),
+        ]
+        printing.table(columns, rows)
+    steps = remedies(report)
+    if steps:
+        printing.data("")
+        for step in steps:
+            printing.data(f"{_few(step.hosts)}: {step.remedy}")
+    printing.note(summary(report))
+
+
+def summary(report: Report) -> str:
+    """One line: how many hosts are in which state, and what does not count."""
+    counts = {state: sum(1 for host in report.hosts if host.state is state) for state in _WORST_FIRST}
+    parts = [f"{number} {state.value}" for state, number in counts.items() if number]
+    waived = sum(1 for host in report.hosts for finding in host.findings if finding.waived)
+    simulated = ", simulated" if any(host.simulated for host in report.hosts) else ""
+    text = f"{len(report.hosts)} hosts: {', '.join(parts) or 'none'}{simulated}"
+    return (
+        f"{text}; {waived} findings do not count (suppressed, acknowledged, advised, not checkable): --all shows them"
+    )
+
+
+def print_explanation(check: Check) -> None:
+    """What a check looks at and why."""
+    required = "what it cannot read counts as unknown" if check.required else "what it cannot read is only shown"
+    printing.data(f"{check.id} ({check.area})")
+    printing.data(f"  {check.explain}; {required}")
+    if check.detail:
+        printing.data(f"  {check.detail}")
+    if check.source:
+        printing.data(f"  source: {check.source}")
+
+
+def print_checks(chosen: Sequence[Check]) -> None:
+    """Every check in a line."""
+    columns = [Column("check"), Column("area"), Column("required"), Column("says", shrink=True)]
+    printing.table(columns, [(check.id, check.area, check.required, check.explain) for check in chosen])
+
+
+def print_classes(name: str) -> bool:
+    """A fault class of the kernel log; False when there is none of that name."""
+    from console.health.kernel_log import BY_ID
+
+    rule = BY_ID.get(name.removeprefix("kernel.log."))
+    if rule is None:
+        return False
+    printing.data(f"kernel.log.{rule.id} ({rule.category}, {rule.state.value})")
+    printing.data(f"  {rule.means}")
+    printing.data(f"  lines: {rule.pattern.pattern}")
+    printing.data(f"  remedy: {rule.remedy}")
+    return True
+
+
+def explain(name: str) -> bool:
+    """Print what a check, an area or a fault class means; `all` lists every check. False for an unknown name."""
+    known = checks()
+    if name == "all":
+        print_checks(tuple(known.values()))
+        return True
+    if name in known:
+        print_explanation(known[name])
+        return True
+    inside = [check for check in known.values() if check.area == name or check.id.startswith(f"{name}.")]
+    for check in inside:
+        print_explanation(check)
+    return bool(inside) or print_classes(name)
+
+
+def _rows(host: HostHealth, *, everything: bool) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for state in _WORST_FIRST:
+        if state is State.PASS and not everything:
+            continue
+        found = [item for item in host.findings if item.state is state and (everything or not item.waived)]
+        rows += _collapsed(host.host, found) if state is State.UNKNOWN and not everything else map(_row, found)
+    return rows
+
+
+def _row(finding: Finding) -> tuple[object, ...]:
+    state = f"({finding.state.value})" if finding.waived else finding.state.value
+    expected = finding.waived or finding.expected or "-"
+    return (finding.host, state, finding.check, finding.seen, expected, finding.evidence or "-")
+
+
+def _collapsed(host: str, found: Sequence[Finding]) -> list[tuple[object, ...]]:
+    """What could not be read for one and the same reason is one line."""
+    reasons: dict[str, list[Finding]] = {}
+    for finding in found:
+        reasons.setdefault(finding.evidence or finding.check, []).append(finding)
+    rows: list[tuple[object, ...]] = []
+    for reason, several in reasons.items():
+        if len(several) == 1:
+            rows.append(_row(several[0]))
+            continue
+        areas = ", ".join(dict.fromkeys(area_of(item) for item in several))
+        seen = f"{len(several)} checks could not read anything: {reason}"
+        rows.append((host, State.UNKNOWN.value, areas, seen, "-", ", ".join(item.check for item in several)))
+    return rows
+
+
+def _few(hosts: Sequence[str]) -> str:
+    return ", ".join(hosts) if len(hosts) <= 4 else f"{', '.join(hosts[:3])} and {len(hosts) - 3} more"
