@@ -21,7 +21,10 @@ LABEL_LAUNCH = "instinct.launch"
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cell asks of its hosts. `gpus` and bytes are per host; times are seconds."""
+    """What a cell asks of its hosts. `gpus` and bytes are per host; times are seconds.
+
+    `model_files`: the model must be complete in the host's cache; training starts from random weights and needs none.
+    """
 
     nodes: int
     gpus: int
@@ -36,6 +39,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     measure_s: float | None = None
     deadline_s: float = 0.0
     needs_rdma: bool = False
+    model_files: bool = True
 
 
 class GpuSeat(msgspec.Struct, frozen=True):

@@ -43,6 +43,7 @@ class OwnCommand:
             measure_s=params.expected_s,
             deadline_s=params.deadline_s or usual,
             needs_rdma=cell.nodes > 1 and image.container.infiniband,
+            model_files=params.model_files,
         )
 
     def commands(self, cell: AnyCell, image: Image, model: ModelCard, at: Placement) -> Sequence[Command]:

@@ -39,7 +39,10 @@ def need(
     measure_s: float | None,
     ports: tuple[int, ...] = (),
 ) -> Need:
-    """What the hosts must offer. Training starts from random weights, so no model files are asked for."""
+    """What the hosts must offer. Training starts from random weights, so no model files are asked for.
+
+    FLUX is tuned from published weights: those come out of the cache where it has them, else over the network.
+    """
     return Need(
         nodes=cell.nodes,
         gpus=cell.gpus_per_node,
@@ -53,6 +56,7 @@ def need(
         measure_s=measure_s,
         deadline_s=4 * _STARTUP_S + (4 * 3600.0 if measure_s is None else 4 * measure_s),
         needs_rdma=cell.nodes > 1,
+        model_files=False,
     )
 
 

@@ -321,6 +321,10 @@ def test_a_model_inside_the_image_needs_no_cache(run: Preflight, facts: HostFact
     assert run(replace(facts, models=Unknown("not read")), model=replace(card, inside_image=True)) == ()
 
 
+def test_a_cell_without_need_of_model_files_asks_for_none(run: Preflight, facts: HostFacts, need: Need) -> None:
+    assert run(replace(facts, models=Unknown("not read")), need=replace(need, model_files=False)) == ()
+
+
 def test_another_revision_is_noted(run: Preflight, facts: HostFacts, card: ModelCard) -> None:
     found = only(run(facts, model=replace(card, revision="def")))
     assert (found.check, found.effect, found.expected) == (CheckId.MODEL_REVISION, Effect.NOTE, "def")

@@ -256,6 +256,7 @@ def test_all_24_published_rows_have_a_command_for_every_node_without_a_token_in_
         assert [command.seat for command in commands] == list(range(cell.nodes)), cell.id
         for command in commands:
             assert command.argv[:2] == ("bash", "-c")
+            assert not registry()[cell.workload].need(cell, image, model).model_files
             assert all("HF_TOKEN" not in name for name in command.env), cell.id
             asks = model.gated and cell.workload != "train-fsdp"  # which trains on synthetic tokens
             assert command.secrets == (("hf_token",) if asks else ()), cell.id

@@ -12,8 +12,8 @@ _SOURCE = "measured containers read the cache offline"
 
 
 def cached(ask: Ask) -> Iterable[Finding]:
-    """Every file of the model is in the cache, at the revision its card asks for."""
-    if ask.model.inside_image or not ask.model.id:
+    """Every file of the model is in the cache, at the revision its card asks for; nothing where none is needed."""
+    if ask.model.inside_image or not ask.model.id or not ask.need.model_files:
         return
     expected = f"{ask.model.id} complete in the model cache"
     if isinstance(ask.facts.models, Unknown):
