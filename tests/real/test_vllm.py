@@ -172,6 +172,7 @@ def test_a_killed_console_loses_nothing_and_starts_nothing_twice(real_host: Any)
     # while nobody conducts, the host is still held: a second console is told who has it
     second = real_host.run("run", "real-latency", "--store", str(real_host.folder / "other"), "--json")
     assert second.returncode == 1, second.stderr
+    assert second.stdout, second.stderr
     (refused,) = json.loads(second.stdout)["rows"]
     assert refused["state"] == "not run"
     assert "real-tester" in refused["failure_line"]
