@@ -36,6 +36,7 @@ _ALL = (
     Metric("tokens_per_s_per_gpu", "tok/s/GPU", "Tokens/s/GPU", "higher", "one GPU"),
     Metric("images_per_s_per_gpu", "images/s/GPU", "Images/s/GPU", "higher", "one GPU"),
     Metric("tokens_per_s_per_node", "tok/s/node", "Tokens/s/node", "higher", "one node"),
+    Metric("images_per_s_per_node", "images/s/node", "Images/s/node", "higher", "one node"),
     Metric("step_s", "s", "Step time (s)", "lower", "one step"),
     Metric("gpu_memory_bytes", "B", "GPU memory (bytes)", "lower", "one GPU"),
     Metric("gpu_memory_used", "part", "GPU memory in use (part of all)", "lower", "one GPU"),

@@ -14,7 +14,7 @@ _GROUPS = (
     "give the container the numeric group ids of /dev/kfd and /dev/dri/renderD* on that host, and pass the devices"
 )
 _SHM = "start the container with --ipc=host or --shm-size of at least 16G"
-_FLAG = "the image's vLLM does not know this flag: choose the recipe of that image, or leave the flag out with --set"
+_FLAG = "the image's program does not know this flag: choose the recipe of that image, or leave the flag out with --set"
 _GPU_BUSY = "another process holds GPU memory on that host: end it, or wait for it"
 _KV = "lower max_model_len, raise gpu_memory_utilization, or use more GPUs"
 _HARDWARE = "look at the host's kernel log (amdgpu, page fault, reset) and at its driver and firmware"

@@ -13,6 +13,7 @@ TOKENS = "tokens_per_s_per_gpu"
 IMAGES = "images_per_s_per_gpu"
 STEP_S = "step_s"
 NODE_TOKENS = "tokens_per_s_per_node"
+NODE_IMAGES = "images_per_s_per_node"
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,7 @@ def samples(
     """
     extra = {
         NODE_TOKENS: step.tokens * gpus if step.tokens is not None and gpus else None,
+        NODE_IMAGES: step.images * gpus if step.images is not None and gpus else None,
         TFLOPS: step.tflops if metric != TFLOPS else None,
         TOKENS: step.tokens if metric != TOKENS else None,
         IMAGES: step.images if metric != IMAGES else None,

@@ -74,6 +74,7 @@ def test_the_figure_is_that_of_the_rows_batch_without_five_steps(key: str, cell:
     assert got.value("step_s") == pytest.approx(2.217)
     assert len([v for v in got.result.values if v.metric == IMAGES and v.iteration]) == 100
     assert got.samples[-1].done == got.samples[-1].total == 200.0
+    assert got.samples[-1].extra["images_per_s_per_node"] == pytest.approx(8 * 4.51, abs=0.01)
     assert got.phases[-2:] == [Phase.MEASURING, Phase.FINISHED]
 
 
