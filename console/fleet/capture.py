@@ -137,7 +137,7 @@ def load(path: Path) -> Bundle:
             files = _members(tar, path)
         manifest = msgspec.json.decode(files["manifest.json"], type=Manifest)
         found = tuple(
-            Section(clean_line(entry.name), clean_line(entry.source), entry.exit, files[entry.file], entry.why)
+            Section(clean_line(entry.name), clean_line(entry.source), entry.exit, files[entry.file], clean_line(entry.why))
             for entry in manifest.entries
         )
     except KeyError as error:

@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from console.model.facts import Clock
+from console.model.text import clean_line
 
 T = TypeVar("T", covariant=True)
 
@@ -151,13 +152,13 @@ def _sections(output: bytes, nonce: bytes) -> Iterator[Section]:
     frame = re.compile(rb"(?:\A|\n)@@" + re.escape(nonce) + rb" (begin|end) ([^ \n]*)(?: ([^\n]*))?(?=\n)")
     opened: tuple[str, str, int] | None = None
     for match in frame.finditer(output):
-        kind, name, rest = match.group(1), match.group(2).decode("utf-8", "replace"), match.group(3) or b""
+        kind, name, rest = match.group(1), clean_line(match.group(2)), match.group(3) or b""
         if kind == b"begin":
             if opened is not None:
                 yield Section(opened[0], opened[1], None, output[opened[2] : match.start()])
-            opened = (name, rest.decode("utf-8", "replace"), match.end() + 1)
+            opened = (name, clean_line(rest), match.end() + 1)
         elif opened is not None and opened[0] == name:
-            word = rest.decode("ascii", "replace")
+            word = clean_line(rest, 80)
             number = int(word) if word.isdigit() and len(word) < 5 else -1
             data = output[opened[2] : max(match.start(), opened[2])]
             yield Section(name, opened[1], number, data, "" if word.isdigit() else word)

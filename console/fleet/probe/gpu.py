@@ -101,7 +101,7 @@ def parse(found: Mapping[str, Section], loaded: Known[bool] | Unknown, nodes: Se
         missing = unread(section, ("lspci", "-d", "1002:"))
         return Graphics(missing, missing)
     table = Table(section)
-    bound = {path: Files(found.get(_section(path))) for path in table.names if _computes(table, path, found)}
+    bound = {path: Files(found.get(_section(path)), path) for path in table.names if _computes(table, path, found)}
     others = tuple(_other(table, path) for path in table.names if path not in bound and "/drm/" not in path)
     rest: Known[tuple[PciDevice, ...]] | Unknown = Known(others, _PCI)
     if not bound and isinstance(loaded, Known) and not loaded.value:
@@ -236,6 +236,8 @@ def _model(files: Files, device_id: str) -> Known[str] | Unknown:
 def _virtual(files: Files, device_id: str) -> Known[bool] | Unknown:
     if "physfn" in files.rows:
         return Known(True, files.path("physfn"))
+    if files.cut and device_id not in VIRTUAL_FUNCTIONS:
+        return files.missing("physfn")
     if device_id in DEVICE_NAMES:
         return Known(device_id in VIRTUAL_FUNCTIONS, files.path("device"))
     return Unknown("a device id that is not known here", files.path("device"), ("lspci", "-nn", "-d", "1002:"))

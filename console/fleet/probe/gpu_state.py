@@ -113,7 +113,7 @@ def _link(files: Files, name: str, convert: Callable[[str], T]) -> Known[T] | Un
     hop = files.raw("uplink")
     if hop and re.fullmatch(r"\.\.(/\.\.){0,7}", hop):
         fact = files.read(f"{hop}/{name}", convert)
-        if isinstance(fact, Known):
+        if isinstance(fact, Known) or files.cut or files.late:
             return fact
     return files.read(name, convert)
 
@@ -122,7 +122,7 @@ def _hive(files: Files, node: KfdNode | None) -> Known[str] | Unknown:
     own = files.raw("xgmi_hive_info/xgmi_hive_id")
     if own and re.fullmatch(r"[0-9]{1,20}", own):
         return Known(f"{int(own):016x}", files.path("xgmi_hive_info/xgmi_hive_id"))
-    if node is not None and node.hive_id:
+    if node is not None and node.hive_id and not (files.cut or files.late):
         return Known(f"{node.hive_id:016x}", node.source)
     return Unknown("it is in no xGMI hive, or the driver does not tell", files.path("xgmi_hive_info"), ("rocminfo",))
 
@@ -183,6 +183,8 @@ def _clock(files: Files, sensors: _Sensors, label: str) -> Known[int] | Unknown:
     fact = sensors.labelled("freq", label, "input", 1e6)
     if isinstance(fact, Known):
         return Known(round(fact.value), fact.source)
+    if files.cut or files.late:
+        return fact
     for line in files.lines(f"pp_dpm_{label}") or ():
         match = re.fullmatch(r"\d{1,2}: (\d{1,5})Mhz \*", line, re.ASCII)
         if match:
@@ -196,7 +198,7 @@ def _highest(files: Files, name: str, other: int, node: KfdNode | None) -> Known
     found = [int(level.group(1)) for level in levels if level]
     if found:
         return Known(max(found), files.path(name))
-    if node is not None and other:
+    if node is not None and other and not (files.cut or files.late):
         return Known(other, node.source)
     return files.missing(name)
 

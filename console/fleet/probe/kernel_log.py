@@ -95,7 +95,7 @@ def parse(found: Mapping[str, Section]) -> Known[KernelLog] | Unknown:
             return Unknown("the answer was cut off", section.source, _SHOW)
         if mark and body.strip():
             return Known(_log(section.source, body, _boot_ns(found), name.startswith("kernel.file")), section.source)
-        words = section.why or clean_line(re.sub(rb"@exit (\d+)", rb"(exit \1)", head)[-300:]) or "nothing"
+        words = clean_line(section.why) or clean_line(re.sub(rb"@exit (\d+)", rb"(exit \1)", head)[-300:]) or "nothing"
         said.append(f"{section.source}: {words}")
     if not said:
         return Unknown("the answer was cut off", "kernel log", _SHOW)

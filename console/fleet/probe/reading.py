@@ -80,8 +80,8 @@ class Files:
     Names are relative to the folder (the section's source). A file that was read without a line was empty.
     """
 
-    def __init__(self, section: Section | None) -> None:
-        self.base = section.source if section is not None else ""
+    def __init__(self, section: Section | None, base: str = "") -> None:
+        self.base = base or (section.source if section is not None else "")
         self.rows: dict[str, list[bytes]] = {}
         self.errors: dict[str, str] = {}
         data = section.data if section is not None else b""
@@ -127,7 +127,7 @@ class Files:
         if self.late:
             return Unknown("did not answer in time", path, show)
         if self.why:
-            return Unknown(_WHY.get(self.why, self.why), self.base, ("ls", self.base))
+            return Unknown(_WHY.get(self.why, clean_line(self.why)), self.base, ("ls", self.base))
         if self.cut:
             return Unknown("the answer was cut off", path, show)
         return Unknown("the file is empty", path, show)
@@ -173,7 +173,9 @@ def unread(section: Section | None, show: tuple[str, ...] = ()) -> Unknown:
     if section is None or section.exit is None:
         return Unknown("the answer was cut off", section.source if section else "", show)
     if section.why:
-        return Unknown(_WHY.get(section.why, section.why), section.source, show or tuple(section.source.split()))
+        return Unknown(
+            _WHY.get(section.why, clean_line(section.why)), section.source, show or tuple(section.source.split())
+        )
     if section.exit in (124, 137):
         return Unknown("did not answer in time", section.source, show or tuple(section.source.split()))
     detail = clean_line(section.data[-400:]) or f"exit {section.exit}"

@@ -14,7 +14,7 @@ from console.fleet.script import Area, Section, by_name, clock, compose, new_non
 from console.model.facts import Clock, DockerAccess, HostFacts, Known, Unknown
 from console.model.text import clean_line
 
-GRAPHICS = Area("gpu", driver.SCRIPT + kfd.SCRIPT + gpu.SCRIPT, lambda found: found)
+GRAPHICS = Area("gpu", kfd.SCRIPT + driver.SCRIPT + gpu.SCRIPT, lambda found: found)
 AREAS = (host.AREA, software.AREA, storage.AREA, net.AREA, kernel_log.AREA, GRAPHICS, smi.AREA)
 """In order: what cannot hang first, then the log that tells why something hangs, then what may."""
 TIMEOUT_S = 90.0

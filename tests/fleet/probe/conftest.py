@@ -310,3 +310,9 @@ def mi300x(machine: Machine) -> Machine:
 def machines(tmp_path: Path) -> Callable[[str], Machine]:
     """Servers by name."""
     return lambda name: Machine(tmp_path / name)
+
+
+@pytest.fixture(scope="session")
+def machine_class() -> type[Machine]:
+    """For fixtures that live longer than a test."""
+    return Machine
