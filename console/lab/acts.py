@@ -1,14 +1,16 @@
 """What a played program does: a generator of acts in simulated time, and what it may see of its surroundings."""
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from console.lab.clock import Clock
 from console.lab.files import Files
 from console.lab.logs import STDERR, STDOUT
+from console.lab.rendezvous import Fabric
 from console.lab.specs import Kind
 
 
@@ -32,7 +34,14 @@ class Exit(NamedTuple):
     oom: bool = False
 
 
-Act = Wait | Say | Exit
+class Meet(NamedTuple):
+    """Wait until an event happens, or simulated seconds have passed; the program looks which it was."""
+
+    event: asyncio.Event
+    timeout_s: float
+
+
+Act = Wait | Say | Exit | Meet
 Program = Iterator[Act]
 
 
@@ -45,7 +54,11 @@ class Endpoint(Protocol):
 
 @dataclass
 class Surroundings:
-    """What a program sees. `vllm` is the version in its image, `gpus` how many it has, `wall` simulated seconds."""
+    """What a program sees. `vllm` is the version in its image, `gpus` how many it has, `wall` simulated seconds.
+
+    `image` is its repository; `rdma` whether the container has the host's RDMA devices; `host_file` reads a file of
+    the host by path, empty when there is none; `disturb` makes the host show a failure while it runs.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -60,6 +73,12 @@ class Surroundings:
     fault: str
     ports: dict[int, Endpoint]
     wall: Callable[[], float]
+    fabric: Fabric = field(default_factory=Fabric)
+    image: str = ""
+    rdma: bool = False
+    seed: str = ""
+    host_file: Callable[[str], str] = lambda path: ""
+    disturb: Callable[[str], None] = lambda name: None
     token: str = ""
 
     def noisy(self, value: float, spread: float = 0.004) -> float:

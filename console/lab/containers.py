@@ -1,6 +1,7 @@
 """One container: its record, its life from created to exited, and the play of its program."""
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import secrets
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from console.lab import entry, programs
-from console.lab.acts import Exit, Program, Say, Surroundings, Wait
+from console.lab.acts import Exit, Meet, Program, Say, Surroundings, Wait
 from console.lab.clock import ZERO_TIME, Clock, rfc3339
 from console.lab.files import Files, MountPoint
 from console.lab.http import ApiError
@@ -49,7 +50,7 @@ class Container:
         self.host_config: dict[str, Any] = dict(body.get("HostConfig") or {})
         self.mounts = self._mounts()
         tmpfs = tuple((self.host_config.get("Tmpfs") or {}).keys())
-        workdir = body.get("WorkingDir") or ("/app" if image.vllm else "/")
+        workdir = body.get("WorkingDir") or image.workdir or "/"
         self.files = Files(machine.root, self.mounts, tmpfs, workdir)
         self.log = Log(self.clock)
         self.stdin: asyncio.Queue[bytes] = asyncio.Queue()
@@ -120,7 +121,7 @@ class Container:
         self._signal = 0
         self._pid = 4000 + int(self.id[:4], 16)
         self.log.open()
-        self.machine.occupy(self._pid, gpus)
+        self.machine.occupy(self._pid, gpus, self.id)
         self._emit(self, "start", {})
         self._task = asyncio.create_task(self._run(plan, program, around), name=f"lab {self.name}")
 
@@ -136,6 +137,7 @@ class Container:
         text = " ".join((self.image.tags or [self.image.id])[:1] + list(argv))
         asked = self.env.get("INSTINCT_LAB_FAULT") or self.labels.get("instinct-lab.fault", "")
         seed = f"{self.machine.seed} {self.machine.name} {self.machine.turn(text)} {text}"
+        looked_at = " ".join((text, *(f"{key}={value}" for key, value in self.env.items())))
         return Surroundings(
             argv=argv,
             env=self.env,
@@ -147,10 +149,22 @@ class Container:
             files=self.files,
             clock=self.clock,
             rng=random.Random(hashlib.sha256(seed.encode()).digest()),  # noqa: S311 - noise that can be repeated
-            fault=self.machine.faults.program(self.machine.name, text, asked),
+            fault=self.machine.faults.program(self.machine.name, looked_at, asked),
             ports=self.machine.ports,
             wall=self.machine.wall,
+            fabric=self.machine.fabric,
+            image=self.image.repository,
+            rdma=self._has_rdma(),
+            seed=f"{self.machine.seed} {text}",
+            host_file=self.machine.read,
+            disturb=self.machine.afflict,
         )
+
+    def _has_rdma(self) -> bool:
+        """Whether it was given the host's RDMA devices, one by one, as a folder or by privilege."""
+        given = [device.get("PathOnHost", "") for device in self.host_config.get("Devices") or ()]
+        asked = self.host_config.get("Privileged") or any(path.startswith("/dev/infiniband") for path in given)
+        return bool(asked) and (self.machine.root / "dev/infiniband").is_dir()
 
     async def _run(self, plan: entry.Entry, program: Program | None, around: Surroundings) -> None:
         code, oom = 1, False
@@ -212,6 +226,16 @@ class Container:
                 if over:
                     self.log.write(STDERR, entry.mark("deadline reached", "\n"))
                     return entry.DEADLINE_CODE, False
+            elif isinstance(act, Meet):
+                left = self.clock.real(act.timeout_s)
+                left = left if until is None else min(left, until - loop.time())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(act.event.wait(), max(0.0, left))
+                if until is not None and loop.time() >= until:
+                    self.log.write(STDERR, entry.mark("deadline reached", "\n"))
+                    return entry.DEADLINE_CODE, False
+                # those who met go on together
+                started = loop.time() - self.clock.real(at)
         return 0, False
 
     def _end(self, code: int, oom: bool) -> None:

@@ -27,7 +27,7 @@ class Engine:
     def __init__(self, machine: "Machine") -> None:
         self.machine = machine
         self.events = Events(machine.clock)
-        self.images = Images(machine.clock, machine.faults, machine.name, self._image_event)
+        self.images: Images = Images(machine.clock, machine.faults, machine.name, self._image_event)
         self.containers: dict[str, Container] = {}
 
     def _image_event(self, action: str, name: str) -> None:

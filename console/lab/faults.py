@@ -19,6 +19,32 @@ HOST_FAULTS = {
     "disk-full": "model cache and scratch have no room left",
     "no-image": "no image is there; it has to be pulled",
     "no-boot": "the host refuses connections",
+    "ras-uncorrectable": "a GPU counted two uncorrectable memory errors",
+    "ras-correctable": "a GPU counted correctable errors",
+    "xgmi-errors": "a GPU's xGMI block counted an uncorrectable error",
+    "bad-pages": "memory pages of a GPU wait for the next reset to be retired",
+    "pcie-width": "a GPU's PCIe link runs with 8 lanes",
+    "pcie-speed": "a GPU's PCIe link runs at 16 GT/s",
+    "pcie-errors": "a GPU's PCIe link counted non-fatal errors",
+    "power-cap": "a GPU's power cap is lowered to 70 %",
+    "hot-gpu": "a GPU is 60 degrees hotter than the others",
+    "throttle": "a GPU throttles because of its power limit",
+    "gpu-missing": "one GPU is not on the bus",
+    "driver-mixed": "another amdgpu version than on the other hosts",
+    "wrong-nps": "the BIOS splits the sockets into other NUMA nodes",
+    "wrong-partition": "one GPU is in DPX",
+    "memlock-low": "sessions may lock 64 MiB of memory only",
+    "rdma-port-down": "one RDMA port is down",
+    "clock-skew": "the host's clock is a minute and a half ahead",
+    "log-gpu-reset": "the kernel log tells of a GPU reset",
+    "log-gpu-lost": "the kernel log tells of a GPU that left the bus",
+    "log-ras": "the kernel log tells of an uncorrectable GPU error",
+    "log-correctable": "the kernel log tells of corrected GPU errors",
+    "log-page-fault": "the kernel log tells of a GPU page fault",
+    "log-pcie": "the kernel log tells of a fatal PCIe error",
+    "log-throttled": "the kernel log tells of a throttled GPU",
+    "log-oversubscribed": "the kernel log tells of too many work queues",
+    "log-nic": "the kernel log tells of a network adapter's fault",
 }
 """Failures a host has from the start."""
 
@@ -30,7 +56,7 @@ ENGINE_FAULTS = {
 
 PROGRAM_FAULTS = {
     "dies-at-once": "exit 1 after an import error",
-    "oom": "out of GPU memory while the weights load",
+    "oom": "out of GPU memory while the weights load, or in the first training step",
     "killed-for-memory": "the kernel kills it while measuring: exit 137, OOMKilled",
     "gpu-hang": "a GPU memory access fault while measuring, exit 134",
     "hang": "silence after the engine is ready, until the deadline",
@@ -40,6 +66,13 @@ PROGRAM_FAULTS = {
     "port-in-use": "the server's port is taken",
     "gated": "the model repository is gated and the token is not accepted",
     "no-disk": "the model cache fills up during a download",
+    "rank-dies": "a rank of a training run is killed without a word after a third of the steps",
+    "stall": "a training run stops making steps; its collectives time out in the end",
+    "nan": "the loss of a training run becomes nan",
+    "wrong-interface": "RCCL finds no interface of the name it was given",
+    "socket-fallback": "RCCL finds no RDMA device and moves data over TCP sockets, slowly",
+    "poisoned-tokenizer": "an earlier download left an empty tokenizer folder",
+    "rdma-errors": "error counters of an RDMA port and its interface grow while a training run goes on",
 }
 
 ALL = HOST_FAULTS | ENGINE_FAULTS | PROGRAM_FAULTS

@@ -35,6 +35,11 @@ class Files:
         self._workdir = workdir or "/"
         self._own: dict[str, bytes] = {}
 
+    @property
+    def mounts(self) -> tuple[MountPoint, ...]:
+        """The bind mounts, those with the longest paths first."""
+        return self._mounts
+
     def absolute(self, path: str) -> str:
         """The normal form of a path."""
         return posixpath.normpath(posixpath.join(self._workdir, path))

@@ -13,7 +13,7 @@ from console.lab.acts import Act, Exit, Surroundings, Wait, err, out, raw_err
 DOWNLOAD_BYTES_PER_S = 900e6
 MARKER = "@@instinct fetch"
 """The console's own download program says how far it is on lines that start so, and ends with `…fetched`."""
-GATED = re.compile(r"^meta-llama/")
+GATED = re.compile(r"^(meta-llama/|black-forest-labs/FLUX\.1-dev)")
 UNKNOWN_OWNER = re.compile(r"(^|/)(no-such|nope|missing)[-\w]*", re.IGNORECASE)
 
 

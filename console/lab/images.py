@@ -32,6 +32,20 @@ class Image:
     env: list[str] = field(default_factory=list)
     comment: str = ""
 
+    @property
+    def repository(self) -> str:
+        """Its repository, by its first tag or digest; empty for an image without either."""
+        return split_ref((self.tags or self.digests or [""])[0])[0]
+
+    @property
+    def workdir(self) -> str:
+        """Where its programs start, as AMD's images have it."""
+        if self.vllm:
+            return "/app"
+        return {"pytorch-training": "/workspace", "megatron-lm": "/workspace/Megatron-LM"}.get(
+            self.repository.rpartition("/")[2], ""
+        )
+
     def summary(self) -> dict[str, Any]:
         """An item of `GET /images/json`."""
         return {
@@ -54,7 +68,7 @@ class Image:
             "User": "",
             "Env": self.env,
             "Cmd": None if self.comment else ["/bin/bash"],
-            "WorkingDir": "/app" if self.vllm else "",
+            "WorkingDir": self.workdir,
             "Entrypoint": None,
             "Labels": {"simulated": "true"},
         }
@@ -100,7 +114,7 @@ def of_release(release: Release, created_ns: int) -> Image:
         layers=layers,
         vllm=release.vllm,
         rocm=release.rocm,
-        env=list(BAKED_ENV),
+        env=list(BAKED_ENV if release.vllm else BAKED_ENV[:1]),
     )
 
 

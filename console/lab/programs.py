@@ -1,18 +1,14 @@
-"""Which program a command line means. What the lab cannot play says so and exits with 64.
-
-Training programs are not played yet.
-"""
+"""Which program a command line means. What the lab cannot play says so and exits with 64."""
 
 import re
 from collections.abc import Callable, Iterator
 
-from console.lab import hub, vllm_offline, vllm_serve
+from console.lab import hub, training, vllm_offline, vllm_serve
 from console.lab.acts import Act, Exit, Program, Say, Surroundings, Wait, err, out
 
 NOT_PLAYED = 64
 
 _SCRIPT = re.compile(r"(?:.*/)?benchmark_(throughput|latency|serving)\.py")
-_TRAINING = re.compile(r"torchrun|tune run|train|megatron|torchtitan|primus|pretrain", re.IGNORECASE)
 _PREFIX = re.compile(rb"((?:INFO|WARNING) \d\d-\d\d \d\d:\d\d:\d\d) \[([\w.]+:\d+)\] ")
 _TOOLS = ("vllm", "hf", "huggingface-cli", "torchrun", "tune", "bash", "sh", "python", "python3")
 
@@ -25,6 +21,9 @@ def find(around: Surroundings) -> Program | None:
     name = argv[0].rpartition("/")[2]
     if name in _SMALL:
         return _SMALL[name](around)
+    trained = training.find(around)
+    if trained is not None:
+        return trained
     download = hub.download_program(around)
     if download is not None:
         return download
@@ -89,8 +88,7 @@ def _no_bench() -> Iterator[Act]:
 
 
 def _not_played(text: str) -> Iterator[Act]:
-    what = "training programs are not played yet" if _TRAINING.search(text) else "this program is not played"
-    yield err(f"instinct-lab (simulated): {what}: {text[:200]}")
+    yield err(f"instinct-lab (simulated): this program is not played: {text[:200]}")
     yield Exit(NOT_PLAYED)
 
 

@@ -1,4 +1,4 @@
-"""The lab's own reference set: plainly fictional figures for the cells of the shipped vLLM matrices.
+"""The lab's own reference set: plainly fictional figures for the cells of the shipped matrices.
 
 They come from the lab's speed table, rounded, and for a few cells set off on purpose so that verdicts differ. Cells are
 named as the matrices name them; nothing is read from there.
@@ -7,8 +7,9 @@ named as the matrices name them; nothing is read from there.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from console.lab import rates
+from console.lab import rates, train_reference
 from console.lab.specs import MI300X, MI325X, GpuKind
+from console.lab.train_reference import Table
 
 IMAGE = "rocm6.3.1_vllm_0.8.5_20250521"
 DATED = "2025-01-01"
@@ -81,21 +82,28 @@ def _latency(title: str, gpu: GpuKind, batch: int, input_len: int, cell: str) ->
     return f"{value * OFFSET.get(cell, 1.0):.3f}"
 
 
+def _tables() -> Iterator[Table]:
+    for matrix, metric, unit, rows in (
+        ("vllm-0.8.5-throughput", "output_tokens_per_s", "tokens/s", throughput_rows()),
+        ("vllm-0.8.5-latency", "latency_s", "sec", latency_rows()),
+    ):
+        yield Table(matrix, IMAGE, metric, unit, tuple((row.cell, row.figures) for row in rows))
+    yield from train_reference.tables()
+
+
 def document() -> str:
     """The file `profiles/references/lab.toml` of a lab folder."""
     parts = [f'# Simulated: made by the lab, never measured anywhere.\nset = "lab"\nsource = "{SOURCE}"\n']
-    for matrix, unit, rows in (
-        ("vllm-0.8.5-throughput", "tokens/s", tuple(throughput_rows())),
-        ("vllm-0.8.5-latency", "sec", tuple(latency_rows())),
-    ):
+    for table in _tables():
         columns = "".join(
-            f'  {{ image = "{IMAGE}", dated = "{DATED}", under = {{ gpu = "{gpu.name}" }} }},\n' for gpu in GPUS
+            f'  {{ image = "{table.image}", dated = "{DATED}", under = {{ gpu = "{gpu.name}" }} }},\n' for gpu in GPUS
         )
         lines = "".join(
-            f'"{row.cell}" = [{", ".join(f"{chr(34)}{one}{chr(34)}" for one in row.figures)}]\n' for row in rows
+            f'"{cell}" = [{", ".join(f"{chr(34)}{one}{chr(34)}" for one in figures)}]\n' for cell, figures in table.rows
         )
         parts.append(
-            f'[[table]]\nmatrix = "{matrix}"\nunit = "{unit}"\nplatform = "instinct-lab (simulated)"\n'
-            f'under = {{ compute_partition = "SPX" }}\ncolumns = [\n{columns}]\n\n[table.figures]\n{lines}'
+            f'[[table]]\nmatrix = "{table.matrix}"\nmetric = "{table.metric}"\nunit = "{table.unit}"\n'
+            f'platform = "instinct-lab (simulated)"\nunder = {{ compute_partition = "SPX" }}\n'
+            f"columns = [\n{columns}]\n\n[table.figures]\n{lines}"
         )
     return "\n".join(parts)

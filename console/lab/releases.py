@@ -76,6 +76,9 @@ _VLLM = (
 )  # fmt: skip
 """Tag, ROCm, vLLM and the digest as AMD's image history prints it, often only its beginning."""
 
+_TRAINING_ROCM = {"v25.2": "6.3.0", "v25.3": "6.3.0", "v25.4": "6.3.0"}
+"""ROCm by the version at the tag's start; 6.3.4 in v25.5."""
+
 _TRAINING = {
     "rocm/pytorch-training:v25.5": "d47850a9b25b4a7151f796a8d24d55ea17bba545573f0d50d54d3852f96ecde5",
 }
@@ -118,7 +121,8 @@ def published(ref: str) -> Release | None:
         rocm = re.match(r"rocm([\d.]+)", tag)
         made = Release(name, rocm[1] if rocm else "7.0", version(match[1]), _layers(9 * GB))
     elif repository in ("rocm/pytorch-training", "rocm/megatron-lm", "rocm/primus", "rocm/jax-training"):
-        made = Release(name, "6.3.4", None, _layers(14 * GB), _TRAINING.get(name, ""))
+        rocm_inside = _TRAINING_ROCM.get(tag.partition("_")[0], "6.3.4")
+        made = Release(name, rocm_inside, None, _layers(14 * GB), _TRAINING.get(name, ""))
     else:
         return None
     REGISTRY[name] = made

@@ -106,6 +106,7 @@ class Sshd:
         if command.split()[-3:] == ["docker", "system", "dial-stdio"]:
             await self._dial_stdio(process)
             return
+        self.machine.tick()
         child = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",

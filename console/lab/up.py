@@ -16,7 +16,9 @@ from console.lab import reference, roots
 from console.lab.clock import Clock
 from console.lab.faults import HOST_FAULTS, Fault, Faults
 from console.lab.machines import Machine
-from console.lab.specs import Kind, lineup
+from console.lab.network import nics_of
+from console.lab.rendezvous import Fabric
+from console.lab.specs import KIND_BY_SERVER, Kind, lineup
 from console.lab.sshd import USER, Sshd
 
 MAX_HOSTS = 256
@@ -32,21 +34,36 @@ class Lab:
 
     `folder` is filled anew: `fleet.toml`, keys, `profiles/` with the lab's reference set, `faults.toml`, and `hosts/`
     with the root folders. `speed` is simulated seconds per real second. `faults` are written to `faults.toml`, which
-    may be edited while the lab is up. `seed` decides the noise of the figures.
+    may be edited while the lab is up. `seed` decides the noise of the figures. `servers` are the kinds of server to
+    play, in turn (a job of eight nodes: `hosts=8, servers=("mi300x-2x9654",)`); without it the lab chooses. With
+    `shared_cache` the fleet file names a model cache on the network file system that all hosts have at `/shared`.
     """
 
     def __init__(
-        self, folder: Path, hosts: int = 6, speed: float = 60.0, faults: Sequence[Fault] = (), seed: int = 1
+        self,
+        folder: Path,
+        hosts: int = 6,
+        speed: float = 60.0,
+        faults: Sequence[Fault] = (),
+        seed: int = 1,
+        *,
+        servers: Sequence[str] = (),
+        shared_cache: bool = False,
     ) -> None:
         if not 1 <= hosts <= MAX_HOSTS:
             raise ValueError(f"a lab has 1 to {MAX_HOSTS} hosts, not {hosts}")
+        if unknown := set(servers) - set(KIND_BY_SERVER):
+            known = ", ".join(KIND_BY_SERVER)
+            raise ValueError(f"the lab plays no server {', '.join(sorted(unknown))}; it plays {known}")
         self.folder = folder.resolve()
         self.fleet_file = self.folder / "fleet.toml"
         self.clock = Clock(speed)
         self._given = tuple(faults)
         self._faults = Faults(self.folder / "faults.toml")
         self._seed = seed
-        self._lineup = lineup(hosts)
+        self._lineup = lineup(hosts, servers)
+        self._shared_cache = shared_cache
+        self.fabric = Fabric()
         self.machines: dict[str, Machine] = {}
         self._sshds: dict[str, Sshd] = {}
         self._lock: TextIO | None = None
@@ -54,7 +71,7 @@ class Lab:
     async def start(self) -> Path:
         """Make the folder, start every host, and return the path of the fleet file. LabError when it may not."""
         self._take_folder()
-        for stale in ("hosts", "profiles"):
+        for stale in ("hosts", "profiles", "shared"):
             shutil.rmtree(self.folder / stale, ignore_errors=True)
         (self.folder / "profiles/references").mkdir(parents=True)
         (self.folder / "profiles/references/lab.toml").write_text(reference.document())
@@ -146,6 +163,10 @@ class Lab:
     def _build(self) -> None:
         with tempfile.TemporaryDirectory(prefix=".template-", dir=self.folder) as scratch:
             (self.folder / "hosts").mkdir()
+            for shared in ("cache", "huggingface/hub"):
+                (self.folder / "shared" / shared).mkdir(parents=True)
+            for index, (name, kind) in enumerate(self._lineup):
+                self.fabric.add(name, nics_of(kind.nic, name, index))
             templates: dict[str, roots.Template] = {}
             counts = Counter(kind.server for _, kind in self._lineup)
             for name, kind in self._lineup:
@@ -158,7 +179,9 @@ class Lab:
                 self.machines[name] = machine
 
     def _machine(self, name: str, kind: Kind) -> Machine:
-        return Machine(name, kind, self.folder / "hosts" / name, self.clock, self._faults, self._seed)
+        machine = Machine(name, kind, self.folder / "hosts" / name, self.clock, self._faults, self._seed, self.fabric)
+        machine.shared = self.folder / "shared"
+        return machine
 
     def _write_client_key(self) -> Path:
         key = asyncssh.generate_private_key("ssh-ed25519", comment="instinct lab")
@@ -172,11 +195,12 @@ class Lab:
         return public
 
     def _fleet(self) -> str:
+        cache = f"{roots.SHARED}/huggingface" if self._shared_cache else roots.MODEL_CACHE
         head = (
             "# Written by the instinct lab. Every host here is simulated.\n"
             f'[lab]\nsimulated = true\nspeed = {self.clock.speed}\nprofiles = "profiles"\n'
             'known_hosts = "known_hosts"\nidentity = "id_ed25519"\n\n'
-            f'[defaults]\nuser = "{USER}"\naddress = "127.0.0.1"\nmodel_cache = "{roots.MODEL_CACHE}"\n'
+            f'[defaults]\nuser = "{USER}"\naddress = "127.0.0.1"\nmodel_cache = "{cache}"\n'
             f'scratch = "{roots.SCRATCH}"\n'
         )
         hosts = [

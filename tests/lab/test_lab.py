@@ -3,14 +3,16 @@
 import json
 import re
 import stat
+import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
 
-from console.lab import hub, reference, roots
+from console.lab import gpu_files, hub, reference, roots
 from console.lab.faults import ALL, HOST_FAULTS, Fault, Faults, FaultsError
 from console.lab.up import Lab, LabError
 
@@ -107,7 +109,7 @@ async def test_root_folders_hold_what_a_probe_reads(lab: Lab, kit: "Kit") -> Non
     links = [(link / "properties").read_text() for link in (nodes[-1] / "io_links").iterdir()]
     assert sum("type 11\n" in link for link in links) == 7
     for index, one in enumerate(gpus):
-        device = root / f"sys/bus/pci/devices/{roots.bdf(index)}"
+        device = root / f"sys/bus/pci/devices/{gpu_files.bdf(index)}"
         assert int((device / "unique_id").read_text(), 16) == int(one["unique_id"])
         assert (device / "driver").readlink().name == "amdgpu"
     assert stat.S_ISSOCK((root / "var/run/docker.sock").stat().st_mode)
@@ -136,7 +138,7 @@ async def test_a_change_of_one_host_stays_there(folder: Path) -> None:
 
 async def test_a_running_program_shows_on_the_gpus(lab: Lab, kit: "Kit") -> None:
     machine = lab.machines[kit.first]
-    used = machine.root / f"sys/bus/pci/devices/{roots.bdf(3)}/mem_info_vram_used"
+    used = machine.root / f"sys/bus/pci/devices/{gpu_files.bdf(3)}/mem_info_vram_used"
     idle = int(used.read_text())
     async with kit.connect(lab) as client:
         await client.create("job", ["sleep", "infinity"], HostConfig={"Privileged": True})
@@ -223,16 +225,55 @@ async def test_host_faults_show_on_their_host_only(folder: Path, kit: "Kit", fau
     assert seen[bad] == {fault}
 
 
+def _device(root: Path, gpu: int, name: str) -> str:
+    return (root / gpu_files.device(gpu) / name).read_text()
+
+
+SIGNS: dict[str, Callable[[Path], bool]] = {
+    "ras-uncorrectable": lambda root: "ue: 2" in _device(root, 2, "ras/umc_err_count"),
+    "ras-correctable": lambda root: "ce: 17" in _device(root, 2, "ras/gfx_err_count"),
+    "xgmi-errors": lambda root: "ue: 1" in _device(root, 2, "ras/xgmi_wafl_err_count"),
+    "bad-pages": lambda root: " : P\n" in _device(root, 2, "ras/gpu_vram_bad_pages"),
+    "pcie-width": lambda root: _device(root, 2, "current_link_width") == "8\n",
+    "pcie-speed": lambda root: _device(root, 2, "current_link_speed") == "16.0 GT/s PCIe\n",
+    "pcie-errors": lambda root: "TOTAL_ERR_NONFATAL 3" in _device(root, 2, "aer_dev_nonfatal"),
+    "power-cap": lambda root: int(_device(root, 2, "hwmon/hwmon5/power1_cap")) == 525_000_000,
+    "hot-gpu": lambda root: int(_device(root, 2, "hwmon/hwmon5/temp2_input")) > 100_000,
+    "throttle": lambda root: '"ACTIVE"' in (root / "@commands/smi.metric").read_text(),
+    "driver-mixed": lambda root: (root / "sys/module/amdgpu/version").read_text() == "6.12.12\n",
+    "wrong-nps": lambda root: (root / "sys/devices/system/node/node7").is_dir(),
+    "wrong-partition": lambda root: _device(root, 2, "current_compute_partition") == "DPX\n",
+    "memlock-low": lambda root: "67108864" in (root / "proc/self/limits").read_text(),
+    "rdma-port-down": lambda root: any("DOWN" in one.read_text() for one in root.glob(f"{PORTS}/state")),
+    "log-gpu-reset": lambda root: "GPU reset begin" in _log(root),
+    "log-gpu-lost": lambda root: "device lost from bus" in _log(root),
+    "log-ras": lambda root: "ERREVENT_ATHUB" in _log(root),
+    "log-correctable": lambda root: "correctable hardware errors detected" in _log(root),
+    "log-page-fault": lambda root: "no-retry page fault" in _log(root),
+    "log-pcie": lambda root: "PCIe Bus Error" in _log(root),
+    "log-throttled": lambda root: "GPU is throttled" in _log(root),
+    "log-oversubscribed": lambda root: "oversubscribed" in _log(root),
+    "log-nic": lambda root: "health compromised" in _log(root),
+}
+PORTS = "sys/class/infiniband/*/ports/1"
+
+
+def _log(root: Path) -> str:
+    return (root / "@commands/kernel.dmesg").read_text()
+
+
 async def symptoms(lab: Lab, kit: "Kit", name: str) -> set[str]:
     root = lab.machines[name].root
-    cache = root / "data/huggingface/hub"
-    found = set()
+    if not (root / gpu_files.device(5)).exists():
+        return {"gpu-missing"}
     if not (root / "dev/kfd").exists():
-        found.add("kfd-missing")
-    elif int((root / f"sys/bus/pci/devices/{roots.bdf(0)}/mem_info_vram_used").read_text()) > 1 << 33:
+        return {"kfd-missing"}
+    found = {fault for fault, shows in SIGNS.items() if shows(root)}
+    if int(_device(root, 0, "mem_info_vram_used")) > 1 << 33:
         found.add("busy-gpu")
     if (root / "proc/sys/kernel/numa_balancing").read_text() != "0\n":
         found.add("numa-balancing")
+    cache = root / "data/huggingface/hub"
     if not cache.exists():
         found.add("model-missing")
     elif not hub.cached(cache, MODEL):
@@ -243,6 +284,9 @@ async def symptoms(lab: Lab, kit: "Kit", name: str) -> set[str]:
     if int(data[1]) < 1 << 20:
         found.add("disk-full")
     async with kit.connect(lab, name) as client:
+        clock = (await client.ssh.run("cat @commands/clock.begin", encoding="utf-8")).stdout
+        if clock and int(clock) - time.time_ns() > 60e9:
+            found.add("clock-skew")
         try:
             if not (await client.call("GET", "/images/json")).json:
                 found.add("no-image")

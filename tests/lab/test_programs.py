@@ -342,10 +342,10 @@ def test_a_hang_is_silent_after_the_engine_is_ready(play: Play) -> None:
     assert "Avg generation throughput" not in done.text
 
 
-def test_training_programs_are_not_played_yet(play: Play) -> None:
+def test_a_program_that_the_image_does_not_have_is_not_played(play: Play) -> None:
     done = play("torchrun --nproc_per_node 8 train_fsdp.py")
     assert done.code == programs.NOT_PLAYED
-    assert "training programs are not played yet" in done.errors
+    assert "this program is not played" in done.errors
 
 
 def test_a_download_fills_the_cache(play: Play) -> None:
