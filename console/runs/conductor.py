@@ -36,6 +36,9 @@ from console.workloads.base import decode_cell
 
 LOOK_S = 1.0
 
+_NOT_OF_HOSTS = frozenset({FailureClass.NOT_SUPPORTED, FailureClass.WRONG_PARAMETERS, FailureClass.STOPPED})
+"""Why an attempt is not run whatever the host."""
+
 
 class RunHeld(Exception):
     """Another process conducts this run; `holder` says which."""
@@ -128,6 +131,8 @@ class _Conductor:
         rows = [row for row in office.tail.attempts(office.run) if row.stage is not Stage.DONE]
         self._waiting = {row.attempt: _waiting(row) for row in rows}
         self._begun = {row.attempt for row in rows if row.launch is not None}
+        self._shunned: set[str] = set()
+        """Hosts whose last attempt was not run: they are free at once, and would take every row from the others."""
 
     async def run(self) -> str:
         try:
@@ -147,7 +152,7 @@ class _Conductor:
         if self._past_limit():
             self._give_up([attempt for attempt in self._waiting if attempt not in self._begun])
         free = set(self._office.hosts) - {host for _, hosts in self._driving.values() for host in hosts}
-        for turn in turns(tuple(self._waiting.values()), free):
+        for turn in turns(tuple(self._waiting.values()), free, self._shunned):
             del self._waiting[turn.attempt]
             driver = Driver(self._office, turn.attempt, turn.hosts)
             self._driving[turn.attempt] = (asyncio.create_task(driver.drive()), turn.hosts)
@@ -172,10 +177,11 @@ class _Conductor:
 
     def _reap(self) -> None:
         """Forget drivers that ended; one that broke ends its attempt with what broke it, so that it is a row."""
-        for attempt, (task, _) in list(self._driving.items()):
+        for attempt, (task, hosts) in list(self._driving.items()):
             if not task.done():
                 continue
             del self._driving[attempt]
+            self._note_hosts(attempt, hosts)
             error = task.exception()
             if error is None:
                 continue
@@ -186,6 +192,15 @@ class _Conductor:
                 events.append(AttemptEnded(outcome=Outcome.FAILED, failure=failure))
             events.append(StageEntered(Stage.DONE))
             self._office.journal.append_now([_envelope(self._office.run, event, attempt) for event in events])
+
+    def _note_hosts(self, attempt: str, hosts: Sequence[str]) -> None:
+        self._shunned.difference_update(hosts)
+        row = self._office.tail.attempt(attempt)
+        if row is None or row.outcome is not Outcome.NOT_RUN or row.failure is None:
+            return
+        if row.failure.failure not in _NOT_OF_HOSTS:
+            named = [host for host in hosts if row.failure.line.startswith(f"{host}: ")]
+            self._shunned.update(named or hosts)
 
     async def _pause(self) -> None:
         tasks = [task for task, _ in self._driving.values()]

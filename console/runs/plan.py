@@ -137,7 +137,8 @@ def _check_accepted(names: Sequence[str]) -> None:
 def make(request: Request, catalog: Catalog, hosts: Sequence[Host], surveys: Mapping[str, HostFacts | str]) -> Plan:
     """Plan a request on surveyed hosts; a survey that failed is its error text.
 
-    `each` puts every cell on every host; `spread` puts each once, on the next free host of all.
+    `each` puts every cell on every host; `spread` puts each once, on the next free host of those that may run it: a
+    host that refuses rows at once would be free all the time, and take them from the others.
     Raises PlanError, and the catalog's errors for names and selections.
     """
     if not hosts and request.server is None:
@@ -145,7 +146,9 @@ def make(request: Request, catalog: Catalog, hosts: Sequence[Host], surveys: Map
     groups = []
     for cell in chosen_cells(request, catalog):
         for wish in _wishes(request, cell, hosts):
-            planned = plan_cell(cell, request, catalog, wish, surveys)
+            fit, left_out = _fit(cell, request, catalog, wish, surveys)
+            planned = plan_cell(cell, request, catalog, fit, surveys)
+            planned = msgspec.structs.replace(planned, findings=(*planned.findings, *left_out))
             groups.append([msgspec.structs.replace(planned, repeat=index + 1) for index in range(request.repeat)])
     return Plan(request, tuple(interleave(groups)))
 
@@ -156,6 +159,55 @@ def _wishes(request: Request, cell: AnyCell, hosts: Sequence[Host]) -> Sequence[
     if request.place == "spread" or cell.nodes > 1:
         return [tuple(hosts)]
     return [(host,) for host in hosts]
+
+
+def _fit(
+    cell: AnyCell,
+    request: Request,
+    catalog: Catalog,
+    wish: tuple[Host, ...],
+    surveys: Mapping[str, HostFacts | str],
+) -> tuple[tuple[Host, ...], Sequence[Finding]]:
+    """The hosts of a wish that may run the cell, and a note on each of the others; all of them when they are too few.
+
+    What passes by itself or is mended on the way (a busy host that is waited for, a model to fetch) is no hindrance.
+    """
+    if len(wish) <= cell.nodes:
+        return wish, ()
+    image, model = catalog.image(cell.image), catalog.model(cell.model)
+    try:
+        need = registry()[cell.workload].need(cell, image, model)
+    except WorkloadError:
+        return wish, ()  # told by the plan of the cell
+    job = Job(cell=cell, image=image, model=model, need=need)
+    passing = {CheckId.GPU_FREE, CheckId.GPU_CONTAINERS} if request.busy_wait_s else set()
+    passing |= {CheckId.MODEL_CACHED} if request.fetch else set()
+    against: dict[str, Finding] = {}
+    for host in wish:
+        facts = surveys.get(host.name, "not surveyed")
+        found = (
+            (_block("reachable", host.name, facts),)
+            if isinstance(facts, str)
+            else _judge_host(job, host, facts, catalog)
+        )
+        for item in found:
+            spoils = item.effect is Effect.SPOIL and item.check not in request.accept
+            if (item.effect is Effect.BLOCK or spoils) and item.check not in passing:
+                against.setdefault(host.name, item)
+    fit = tuple(host for host in wish if host.name not in against)
+    if len(fit) < cell.nodes:
+        return wish, ()
+    return fit, tuple(
+        Finding(
+            check="hosts",
+            host=name,
+            state=State.WARN,
+            seen=f"left out: {item.seen}",
+            remedy=item.remedy,
+            effect=Effect.NOTE,
+        )
+        for name, item in against.items()
+    )
 
 
 def plan_cell(

@@ -127,16 +127,31 @@ async def _survey(ledger: Ledger, hosts: Sequence[Host], subject: Subject) -> Ma
 
 async def _ask(ledger: Ledger, host: str, models: Sequence[str]) -> HostFacts:
     """Facts of one host; a link that breaks is given time to come back before the attempt is given up."""
-    until = time.monotonic() + REACH_S
+    begun, patience = time.monotonic(), None
     while True:
         try:
             return await ledger.office.site.survey(host, models)
         except SiteError as error:
-            if not error.retry or time.monotonic() >= until or ledger.stop_asked():
+            patience = _patience_s(ledger, host) if patience is None else patience
+            if not error.retry or time.monotonic() >= begun + patience or ledger.stop_asked():
                 failure = Failure(failure=FailureClass.UNREACHABLE, line=error.line, remedy=error.remedy)
                 raise NotRun(failure) from error
             await ledger.enter(Stage.FETCHING, f"waiting for {host}: {error.message}")
             await asyncio.sleep(ledger.office.policy.unreachable_poll_s)
+
+
+def _patience_s(ledger: Ledger, host: str) -> float:
+    """How long to wait for a host: not at all when an earlier attempt did in vain and nothing ran there since."""
+    office = ledger.office
+    ended = [row for row in office.tail.attempts(office.run) if row.ended_at_ns is not None]
+    for row in sorted(ended, key=lambda row: row.ended_at_ns or 0, reverse=True):
+        if row.placement is not None and any(seat.host == host for seat in row.placement.seats):
+            return REACH_S
+        failure = row.failure
+        waited = failure is not None and failure.failure is FailureClass.UNREACHABLE
+        if failure is not None and waited and failure.line.startswith(f"{host}: "):
+            return 0.0
+    return REACH_S
 
 
 def _blocking(findings: Sequence[Finding], accepted: Sequence[str]) -> list[Finding]:

@@ -1,7 +1,7 @@
 """Which attempt runs next, and where. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -24,8 +24,8 @@ class Turn(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...]
 
 
-def turns(waiting: Sequence[Waiting], free: Iterable[str]) -> tuple[Turn, ...]:
-    """Every attempt that can start now, in plan order.
+def turns(waiting: Sequence[Waiting], free: Iterable[str], shunned: Collection[str] = ()) -> tuple[Turn, ...]:
+    """Every attempt that can start now, in plan order. An attempt that may go elsewhere is kept off shunned hosts.
 
     An attempt that wants several hosts holds back later ones on the hosts it waits for, so that it is not starved
     by single-host rows that would slip in between.
@@ -38,7 +38,9 @@ def turns(waiting: Sequence[Waiting], free: Iterable[str]) -> tuple[Turn, ...]:
             continue
         if not available:
             continue
-        hosts = [host for host in item.wish if host in available]
+        good = [host for host in item.wish if host not in shunned]
+        wish = good if len(good) >= item.nodes else item.wish
+        hosts = [host for host in wish if host in available]
         if len(hosts) >= item.nodes:
             chosen = tuple(hosts[: item.nodes])
             available.difference_update(chosen)
