@@ -42,5 +42,4 @@ def main(front: Front, /, matrices: tuple[str, ...], server: str | None, as_json
             printing.data(line)
     for host, problem in planned.surveyed.problems.items():
         printing.error(f"{host}: {problem}")
-    nobody = bool(planned.surveyed.problems) and not planned.surveyed.facts
-    return Exit.CONNECT if nobody else Exit.DONE
+    return Exit.CONNECT if planned.surveyed.problems else Exit.DONE
