@@ -26,6 +26,8 @@ SILENCE_S = 20.0
 """After so long without a word (and several periods) the loop counts as lost, as a half-open link would be."""
 THROTTLE_TURNS = 5
 """Throttle counters are looked at every so many turns."""
+CLOSE_S = 2.0
+"""How long a closed loop is waited for."""
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 _MAIN = f"""
@@ -271,6 +273,10 @@ async def stream(link: Link, of: Host, *, period_s: float = 1.0) -> AsyncGenerat
                     yield beat
     finally:
         writer.close()
+        with contextlib.suppress(LinkError, TimeoutError):  # to its end, so that nothing of it stays behind
+            async with asyncio.timeout(CLOSE_S):
+                while await reader.read(1 << 16):
+                    pass
 
 
 async def follow(

@@ -98,7 +98,7 @@ def _device(files: Files, name: str) -> RdmaDevice:
         {
             int(match.group(1))
             for path in files.rows
-            if (match := re.fullmatch(rf"{re.escape(name)}/ports/(\d{{1,3}})/\w+", path, re.ASCII))
+            if (match := re.match(rf"{re.escape(name)}/ports/(\d{{1,3}})/", path, re.ASCII))
         }
     )
     netdevs = [path.rsplit("/", 1)[-1] for path in _listed(files, "netdev") if path.startswith(f"{name}/")]
