@@ -41,8 +41,8 @@ def test_every_parameter_says_what_it_is(path: tuple[str, ...], command: click.C
 
 def test_the_overview_names_the_commands_of_the_design() -> None:
     design = (
-        "demo lab hosts status profiles plan fetch run watch runs stop clean results compare export read-log"
-        " config info"
+        "demo lab hosts status health capture profiles plan fetch run watch runs stop clean results compare export"
+        " read-log config info"
     )
 
     assert set(design.split()) == set(COMMANDS)

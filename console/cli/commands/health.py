@@ -26,6 +26,10 @@ CHECK = "check"
 class _Health(Group):
     """`instinct health HOSTS` and `instinct health ack …` in one: without a sub-command it is the check."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The check needs no word of its own."""
+        return [name for name in super().list_commands(ctx) if name != CHECK]
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """What does not begin with a sub-command is meant for the check."""
         if not args or args[0] not in self.commands:
@@ -42,7 +46,7 @@ class _Health(Group):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Hosts come first; a sub-command is rarer."""
         hosts = complete.hosts(ctx, self.commands[CHECK].params[0], incomplete)
-        return hosts + [item for item in super().shell_complete(ctx, incomplete) if item.value != CHECK]
+        return hosts + super().shell_complete(ctx, incomplete)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -121,7 +125,9 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
         help="idle: work on the GPUs is a failure (prologues); any: it is normal (monitors).",
     ),
     click.option("--server", metavar="NAME", help="Hold every host against this server profile."),
-    click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True),
+    click.option(
+        "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="For whom it is."
+    ),
     click.option("--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Write there, in one step."),
     click.option(
         "--fail-on",
