@@ -1,10 +1,13 @@
 """JUnit XML: a suite per host, a case per finding. Unknown is an error, a warning is told in the case's output."""
 
+import re
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape, quoteattr
 
 from console.health.report import HostHealth, Report, area_of
 from console.model.finding import Finding, State
+
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(report: Report) -> str:
@@ -13,6 +16,7 @@ def render(report: Report) -> str:
     tests = sum(len(host.findings) for host in report.hosts)
     totals = f'tests="{tests}" failures="{_count(report, State.FAIL)}" errors="{_count(report, State.UNKNOWN)}"'
     body = "\n".join(suites)
+    body = _NOT_XML.sub("\ufffd", body)
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="instinct health" {totals}>\n{body}\n</testsuites>\n'
     )
