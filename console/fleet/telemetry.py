@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
 
@@ -285,7 +285,7 @@ async def follow(
     *,
     period_s: float = 1.0,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> AsyncIterator[Beat | Gap]:
+) -> AsyncGenerator[Beat | Gap, None]:
     """Beats for as long as it is iterated; a broken stream is a Gap, and is taken up again after a pause.
 
     `connect` gives a live link (`Links.get`). Errors that a new try cannot mend (a host key, a refused sign-in) raise.

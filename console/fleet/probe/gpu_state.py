@@ -31,6 +31,7 @@ READ = (
 """Files for which the driver may ask the GPU."""
 
 _SMI = ("amd-smi", "metric")
+_LABEL = re.compile(r"/(temp|freq)(\d)_label\Z", re.ASCII)
 
 
 def fill(gpu: Gpu, files: Files, node: KfdNode | None) -> Gpu:
@@ -148,6 +149,11 @@ class _Sensors:
         names = sorted({name.rpartition("/")[0] for name in files.rows if name.startswith("hwmon/hwmon")})
         named = [base for base in names if files.raw(f"{base}/name") == "amdgpu"]
         self.base = (named or names or [""])[0]
+        self._labels = {
+            (match.group(1), files.raw(name)): match.group(1) + match.group(2)
+            for name in files.rows
+            if name.startswith(self.base) and (match := _LABEL.search(name))
+        }
 
     def first(self, names: tuple[str, ...], per: float, what: str) -> Known[float] | Unknown:
         """The first of some files that there is."""
@@ -165,10 +171,9 @@ class _Sensors:
         """The sensor of a label: numbers of sensors differ between GPUs."""
         if not self.base:
             return self._none(label)
-        for name in self.files.rows:
-            match = re.fullmatch(rf"{re.escape(self.base)}/{kind}(\d)_label", name, re.ASCII)
-            if match and self.files.raw(name) == label:
-                return self.first((f"{kind}{match.group(1)}_{suffix}",), per, label)
+        sensor = self._labels.get((kind, label))
+        if sensor is not None:
+            return self.first((f"{sensor}_{suffix}",), per, label)
         if self.files.cut or self.files.late:
             return self.files.missing(f"{self.base}/{kind}1_label")
         return Unknown(f"no sensor of the label {label}", self.files.path(self.base), _SMI)

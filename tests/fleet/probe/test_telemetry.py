@@ -12,7 +12,7 @@ import pytest
 
 from console.fleet.host import Host
 from console.fleet.inventory import load
-from console.fleet.link import AuthFailed, ByteStream, Link, LinkLost
+from console.fleet.link import AuthFailed, ByteStream, Link, LinkError, LinkLost
 from console.fleet.links import Links
 from console.fleet.local import LocalLink
 from console.fleet.telemetry import RETRY_S, Beat, Decoder, Gap, follow, script, stream
@@ -121,6 +121,8 @@ async def test_an_idle_server_costs_a_short_line_a_second(mi300x: "Machine") -> 
     while len([line for line in lines if line.startswith(b"t ")]) < 12:
         lines.append(await reader.readuntil(b"\n"))
     writer.close()
+    with contextlib.suppress(LinkError):
+        await reader.read()
     after_the_first = lines[[line[:2] for line in lines].index(b"t ") + 1 :]
     assert all(line.startswith(b"t ") and len(line) < 40 for line in after_the_first)
     busy = b"".join(line for line in lines if line[:1].isdigit())
@@ -176,10 +178,11 @@ async def test_a_stream_that_breaks_is_a_gap_and_goes_on(mi300x: "Machine") -> N
         waits.append(seconds)
 
     seen: list[Beat | Gap] = []
-    async for item in follow(connect, link.host, pause=pause):
-        seen.append(item)
-        if len(seen) == 6:
-            break
+    async with contextlib.aclosing(follow(connect, link.host, pause=pause)) as items:
+        async for item in items:
+            seen.append(item)
+            if len(seen) == 6:
+                break
     assert [type(item).__name__ for item in seen] == ["Beat", "Gap", "Gap", "Beat", "Gap", "Gap"]
     first, gap, again = seen[:3]
     assert isinstance(first, Beat)
