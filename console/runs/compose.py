@@ -25,7 +25,7 @@ from console.model.launch import (
     Seat,
 )
 from console.model.profile import Image
-from console.workloads.places import MODEL_CACHE_PATH
+from console.workloads.places import MODEL_CACHE_PATH, SHARED_PATH
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +99,6 @@ def compose(
 def _part(
     cell: AnyCell, image: Image, need: Need, command: Command, seat: Seat, owner: Owner, lead: bool, reference: str
 ) -> Part:
-    mounts = (Mount(seat.model_cache, MODEL_CACHE_PATH, read_only=True),) if seat.model_cache else ()
     return Part(
         name=command.part,
         rank=seat.rank,
@@ -120,7 +119,7 @@ def _part(
         },
         devices=devices(seat, image),
         groups=seat.groups,
-        mounts=mounts,
+        mounts=_mounts(seat),
         options=image.container,
         deadline_s=int(need.deadline_s),
         after=command.after,
@@ -130,3 +129,10 @@ def _part(
         scrape=command.scrape,
         workdir=command.workdir or image.workdir,
     )
+
+
+def _mounts(seat: Seat) -> tuple[Mount, ...]:
+    """The model cache, read-only; for several nodes the NIC vendor's libraries and the folder all of them share."""
+    cache = (Mount(seat.model_cache, MODEL_CACHE_PATH, read_only=True),) if seat.model_cache else ()
+    shared = (Mount(seat.shared, SHARED_PATH, read_only=False),) if seat.shared else ()
+    return (*cache, *shared, *seat.provider_mounts)

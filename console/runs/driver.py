@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
-from console.model.attempt import Failure, FailureClass, Outcome, Phase, Stage
+from console.model.attempt import Failure, FailureClass, Outcome, Phase, PhaseSeen, Signal, Stage
 from console.model.events import (
     AttemptEnded,
     Claimed,
@@ -19,6 +19,7 @@ from console.model.events import (
     PartStarted,
     SecretGiven,
     StageEntered,
+    StopAsked,
 )
 from console.model.launch import Launch, Part
 from console.runs.collect import collect_part
@@ -28,6 +29,7 @@ from console.runs.prepare import NotRun, prepare
 from console.runs.pursuit import Pursuit
 from console.runs.record import record_of
 from console.runs.site import Busy, Observation, PartSeen, SiteError
+from console.runs.stallwatch import WATCHER, StallWatch
 from console.runs.step import (
     Act,
     Adopt,
@@ -61,6 +63,7 @@ class Driver:
         self._nudge = asyncio.Event()
         self._lost: set[str] = set()
         self._patience: float | None = None
+        self._watch = StallWatch()
 
     async def drive(self) -> None:
         """Until nothing is left to do. Cancelling leaves the containers running and the record true."""
@@ -93,8 +96,10 @@ class Driver:
         match act:
             case Prepare():
                 await self._prepare()
-            case Wait(seconds=seconds):
+            case Wait(seconds=seconds, why=why):
                 await self._wait(seconds)
+                if why == "running":
+                    await self._watch_steps()
             case Finish():
                 await finish(self._ledger, act)
             case Claim():
@@ -178,7 +183,7 @@ class Driver:
             self._pursuits[part.name] = asyncio.create_task(self._pursue(part, look.container_id))
 
     async def _pursue(self, part: Part, container_id: str) -> None:
-        pursuit = Pursuit.of(self._ledger, part, container_id, self._on_phase)
+        pursuit = Pursuit.of(self._ledger, part, container_id, self._on_signal)
         try:
             await pursuit.run()
         except SiteError as error:
@@ -186,10 +191,17 @@ class Driver:
         finally:
             self._nudge.set()
 
-    def _on_phase(self, part: str, phase: Phase) -> None:
-        if phase is Phase.READY:
+    def _on_signal(self, part: str, signal: Signal) -> None:
+        self._watch.heard(part, signal)
+        if isinstance(signal, PhaseSeen) and signal.phase is Phase.READY:
             self._ready.add(part)
             self._nudge.set()
+
+    async def _watch_steps(self) -> None:
+        """Ask for the end of an attempt that makes no steps; journaled like any other wish to stop."""
+        why = self._watch.verdict()
+        if why is not None and not self._ledger.stop_asked():
+            await self._ledger.tell(StopAsked(WATCHER, why))
 
     async def _wait(self, seconds: float) -> None:
         """Until it is time to look again, or a follower has something to say; never a busy loop."""
@@ -221,7 +233,7 @@ class Driver:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             self._pursuits.pop(part.name, None)
-        rest = Pursuit.of(self._ledger, part, look.container_id, self._on_phase, live=False)
+        rest = Pursuit.of(self._ledger, part, look.container_id, self._on_signal, live=False)
         await rest.run()
         collected = await collect_part(self._office.site, self._office.folder, self._ledger.attempt, part)
         await self._ledger.tell(collected, part=part.name)
@@ -261,6 +273,8 @@ class Driver:
         changes += [LinkChanged(host, "up") for host in sorted(self._lost - lost)]
         if changes:
             await self._ledger.tell(*changes)
+        if self._lost - lost:
+            self._watch.start_again()
         self._lost = lost
 
     def _gives_up(self, act: Act) -> bool:

@@ -1,6 +1,8 @@
 """From how the parts of an attempt ended to its outcome, failure and conditions. Pure."""
 
+import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -17,9 +19,13 @@ _GENERIC = frozenset(
         FailureClass.ENGINE_DIED,
         FailureClass.PYTHON_ERROR,
         FailureClass.KILLED,
+        FailureClass.RCCL,
+        FailureClass.COLLECTIVE_TIMEOUT,
+        FailureClass.RANK_DIED,
+        FailureClass.STOPPED,
     }
 )
-"""Classes that say less than any other: a more telling failure of another part is shown instead."""
+"""Classes that say less than any other, or only echo what another part did: its failure is shown instead."""
 
 _SIGNALS = {134: "aborted", 135: "bus error", 137: "killed", 139: "segmentation fault", 143: "terminated"}
 
@@ -53,7 +59,7 @@ def decide(launch: Launch, ends: Mapping[str, PartEnd]) -> Decision:
         (name for name in deciding if ends[name].result.value() is not None), deciding[0] if deciding else ""
     )
     result = _merged(ends[speaker].result, [end.result for end in ends.values()]) if speaker else None
-    failures = [(end.finished_at, failure) for end in ends.values() if (failure := part_failure(end)) is not None]
+    failures = [(_when(end, failure), failure) for end in ends.values() if (failure := part_failure(end)) is not None]
     # a helper that was told to end when the work was done did not fail
     done = result is not None and result.failure is None and all(ends[name].exit_code == 0 for name in deciding)
     if done and result is not None and result.value() is not None:
@@ -79,6 +85,17 @@ def _merged(decider: Result, others: Sequence[Result]) -> Result:
         engine, version = engine or other.engine, version or other.engine_version
         reasons += [reason for reason in other.reasons if reason not in reasons]
     return msgspec.structs.replace(decider, engine=engine, engine_version=version, reasons=tuple(reasons))
+
+
+def _when(end: PartEnd, failure: Failure) -> int:
+    """Nanoseconds: when the log said it, else when the container ended. Clocks of the hosts, as they are."""
+    if failure.at_ns is not None:
+        return failure.at_ns
+    try:
+        ended = datetime.fromisoformat(end.finished_at)
+    except ValueError:
+        return sys.maxsize
+    return int(ended.timestamp() * 1e9)
 
 
 def part_failure(end: PartEnd) -> Failure | None:

@@ -123,7 +123,15 @@ def chosen_cells(request: Request, catalog: Catalog) -> tuple[AnyCell, ...]:
     for name in request.matrices:
         cells.extend(catalog.matrix(name).cells)
     picked = select(cells, request.only) if request.only else tuple(cells)
-    return tuple(adapt(catalog, cell, request.image, request.changes) for cell in picked)
+    adapted = (adapt(catalog, cell, request.image, request.changes) for cell in picked)
+    return tuple(_with_deviations(cell, catalog) for cell in adapted)
+
+
+def _with_deviations(cell: AnyCell, catalog: Catalog) -> AnyCell:
+    """The cell with what its workload runs otherwise than published under this image."""
+    said = registry()[cell.workload].deviations(cell, catalog.image(cell.image))
+    more = tuple(text for text in said if text not in cell.deviations)
+    return msgspec.structs.replace(cell, deviations=(*cell.deviations, *more)) if more else cell
 
 
 def _check_accepted(names: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Self, TypeVar
 
-from console.model.attempt import LogFrame, Phase, PhaseSeen, Sample, Signal
+from console.model.attempt import LogFrame, Sample, Signal
 from console.model.events import Cursor
 from console.model.launch import Part
 from console.model.resume import advance
@@ -57,7 +57,7 @@ class Pursuit:
         part: Part,
         container_id: str,
         make_reader: Callable[[], LogReader],
-        on_phase: Callable[[str, Phase], None],
+        on_signal: Callable[[str, Signal], None],
         *,
         live: bool = True,
     ) -> None:
@@ -70,13 +70,19 @@ class Pursuit:
         self._make_reader = make_reader
         self._part = part
         self._container_id = container_id
-        self._on_phase = on_phase
+        self._on_signal = on_signal
         self._live = live
         self._thinner = Thinner()
 
     @classmethod
     def of(
-        cls, ledger: Ledger, part: Part, container_id: str, on_phase: Callable[[str, Phase], None], *, live: bool = True
+        cls,
+        ledger: Ledger,
+        part: Part,
+        container_id: str,
+        on_signal: Callable[[str, Signal], None],
+        *,
+        live: bool = True,
     ) -> Self:
         """A pursuit with the reader of the attempt's workload."""
         subject = ledger.subject()
@@ -85,7 +91,7 @@ class Pursuit:
             part,
             container_id,
             lambda: subject.workload.reader(subject.cell, part.name),
-            on_phase,
+            on_signal,
             live=live,
         )
 
@@ -165,8 +171,7 @@ class Pursuit:
         await self._ledger.office.journal.append(envelopes, cursor)
 
     def _note(self, signal: Signal) -> None:
-        if isinstance(signal, PhaseSeen):
-            self._on_phase(self._part.name, signal.phase)
+        self._on_signal(self._part.name, signal)
 
     async def _off_loop(self, call: Callable[..., R], *args: object) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._ledger.office.pool, lambda: call(*args))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from console.model.attempt import Stage
+from console.runs.stallwatch import WATCHER
 from console.runs.step import PartRecord, Record
 from console.store.records import AttemptRow, PartRow, RunRow
 
@@ -19,6 +20,7 @@ def record_of(row: AttemptRow, parts: Iterable[PartRow], run: RunRow, ready: Ite
         parts={part.part: _part(part) for part in parts},
         ready=frozenset(ready),
         stop=f"{asked.why} (asked by {asked.by})" if asked else None,
+        stalled=asked is not None and asked.by == WATCHER,
         outcome=row.outcome,
     )
 

@@ -25,7 +25,10 @@ class PartRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What the journal says of an attempt. `ready` are the parts whose program said it is ready."""
+    """What the journal says of an attempt. `ready` are the parts whose program said it is ready.
+
+    `stop` is why it should end; `stalled` when nobody but the stall watch asked.
+    """
 
     attempt: str
     launch: Launch | None = None
@@ -33,6 +36,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     parts: Mapping[str, PartRecord] = {}
     ready: frozenset[str] = frozenset()
     stop: str | None = None
+    stalled: bool = False
     outcome: Outcome | None = None
 
     def part(self, name: str) -> PartRecord:
@@ -184,6 +188,8 @@ def _wind_down(record: Record, launch: Launch, seen: Observation) -> Act:
         look, known = seen.parts.get(part.name), record.part(part.name)
         if known.exited and not known.collected and look is not None and look.state == "exited":
             return Collect(part.name)
+    if record.stop and record.stalled:
+        return Finish(Outcome.FAILED, FailureClass.STALLED, record.stop)
     if record.stop:
         return Finish(Outcome.STOPPED, FailureClass.STOPPED, record.stop)
     if any(_lost(record.part(part.name), seen.parts.get(part.name)) for part in launch.parts):

@@ -195,3 +195,10 @@ def test_a_stop_of_a_claimed_but_unstarted_attempt_starts_nothing() -> None:
 def test_only_our_own_launch_is_released() -> None:
     foreign = Observation({"main": PartSeen(part="main", host="n1", state="running", launch_hash="other")})
     assert decide(record(launch=ONE, claimed=True, outcome=Outcome.OK), foreign) == Over()
+
+
+def test_a_stalled_attempt_failed_and_was_not_stopped_by_anybody() -> None:
+    stop = {"launch": ONE, "claimed": True, "stop": "no step for 2 min", "stalled": True}
+    assert decide(record(**stop, parts=RUNNING), seen(main="running")) == StopPart("main", "no step for 2 min")
+    finished = decide(record(**stop, parts=TAKEN), seen(main="exited"))
+    assert finished == Finish(Outcome.FAILED, FailureClass.STALLED, "no step for 2 min")
