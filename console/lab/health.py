@@ -15,6 +15,11 @@ FOREIGN_PID = 31337
 BAD_GPU = 2
 """The GPU that most failures befall."""
 MISSING_GPU = 5
+_OF_THE_DRIVER = (
+    "available_", "current_compute", "current_memory", "gpu_", "mem_", "pcie_replay", "power_dpm", "pp_dpm", "product_",
+    "serial_number", "unique_id", "vbios", "xgmi_physical",
+)  # fmt: skip
+"""How the names of files begin that are there only while amdgpu drives a device."""
 OTHER_DRIVER = "6.12.12"
 SKEW_S = 93.0
 DOWN_RAIL = 3
@@ -56,6 +61,11 @@ def _unload_driver(machine: "Machine") -> None:
         (device / "driver").unlink()
         text = machine.read(f"{gpu_files.device(gpu)}/uevent")
         machine.replace(f"{gpu_files.device(gpu)}/uevent", text.replace("DRIVER=amdgpu\n", ""))
+        for entry in device.iterdir():
+            if entry.is_dir() and entry.name in ("drm", "fw_version", "hwmon", "ras", "xgmi_hive_info"):
+                shutil.rmtree(entry)
+            elif entry.name.startswith(_OF_THE_DRIVER):
+                entry.unlink()
     for command in (machine.root / captured.FOLDER).glob("smi.*"):
         command.unlink()
 

@@ -27,7 +27,8 @@ class Job:
 
     def stuck(self, rank: int, step: int) -> bool:
         """Whether another node is not there for the collective of this step: it stopped before, or it is gone."""
-        return any(other != rank and step >= at for other, at in self.stops.items()) or bool(self.left - {rank})
+        stopped = any(other != rank and step >= at for other, at in self.stops.items())
+        return stopped or bool(self.left - self.stops.keys() - {rank})
 
     def leave(self, rank: int, *, finished: bool) -> None:
         """A node's program ended; unless it had `finished`, the others wait for it in vain."""

@@ -284,8 +284,8 @@ async def symptoms(lab: Lab, kit: "Kit", name: str) -> set[str]:
     if int(data[1]) < 1 << 20:
         found.add("disk-full")
     async with kit.connect(lab, name) as client:
-        clock = (await client.ssh.run("cat @commands/clock.begin", encoding="utf-8")).stdout
-        if clock and int(clock) - time.time_ns() > 60e9:
+        clock = str((await client.ssh.run("cat @commands/clock.begin", encoding="utf-8")).stdout)
+        if int(clock) - time.time_ns() > 60e9:
             found.add("clock-skew")
         try:
             if not (await client.call("GET", "/images/json")).json:
@@ -320,28 +320,47 @@ def test_the_faults_file_explains_every_failure(folder: Path) -> None:
 
 
 PROFILES = Path(__file__).parents[2] / "profiles/matrices"
+MATRICES = (
+    "vllm-0.8.5-throughput", "vllm-0.8.5-latency", "pytorch-25.5-mi300x", "pytorch-25.5-mi325x", "megatron-25.5-llama",
+    "megatron-25.5-deepseek",
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["vllm-0.8.5-throughput", "vllm-0.8.5-latency"])
-def test_the_labs_references_are_for_the_cells_of_the_shipped_matrices(name: str) -> None:
+def shipped_cells(name: str) -> tuple[str, dict[str, str]]:
+    """The image of a shipped matrix, and the metric of each of its cells."""
     matrix = tomllib.loads((PROFILES / f"{name}.toml").read_text())
-    shipped = []
+    found = {}
     for group in matrix["group"]:
-        title = group["title"].lower().replace(" ", "-")
         for row in group["rows"]:
-            shipped.append(matrix["cell_id"].format(**{**matrix["parameters"], **row, "title": title}))
+            values = {**matrix.get("parameters", {}), **group, **row, "title": group["title"].lower().replace(" ", "-")}
+            values["precision"] = str(values.get("precision", "")).lower()
+            found[row.get("id") or matrix["cell_id"].format(**values)] = group.get("metric", matrix["metric"])
+    return matrix["image"], found
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_the_labs_references_are_for_the_cells_of_the_shipped_matrices(name: str) -> None:
+    image, cells = shipped_cells(name)
     document = tomllib.loads(reference.document())
-    table = next(one for one in document["table"] if one["matrix"] == name)
+    tables = [one for one in document["table"] if one["matrix"] == name]
     assert (document["set"], "fictional" in document["source"]) == ("lab", True)
-    assert list(table["figures"]) == shipped or set(table["figures"]) == set(shipped)
-    assert [column["under"]["gpu"] for column in table["columns"]] == ["MI300X", "MI325X"]
-    assert {column["image"] for column in table["columns"]} == {matrix["image"]}
+    assert {cell: table["metric"] for table in tables for cell in table["figures"]} == cells
+    for table in tables:
+        assert [column["under"]["gpu"] for column in table["columns"]] == ["MI300X", "MI325X"]
+        assert {column["image"] for column in table["columns"]} == {image}
+        assert all(any(figure != "-" for figure in figures) for figures in table["figures"].values())
+
+
+def test_all_published_cells_have_a_reference_of_the_labs_own() -> None:
+    document = tomllib.loads(reference.document())
+    assert sum(len(table["figures"]) for table in document["table"]) == 64
 
 
 def test_the_labs_figures_are_not_the_published_ones() -> None:
     published = set()
-    for place in PROFILES.glob("vllm-*.toml"):
+    for place in PROFILES.glob("*.toml"):
         published |= set(re.findall(r'printed = "([\d.]+)"', place.read_text()))
     own = re.findall(r'"([\d.]+)"[,\]]', reference.document())
-    assert len(published) == 40
+    assert len(published) == 64
+    assert len(own) == 2 * 64 - 5
     assert not published & set(own)
