@@ -74,12 +74,13 @@ async def capture(
     `redact`: serial numbers, MACs and GUIDs, addresses, host and account names and tokens are replaced.
     """
     answer = await ask(link, of, models=models)
-    name, found = of.name, answer.sections
+    name, found, cache, scratch = of.name, answer.sections, of.model_cache, of.scratch
     if redact:
         facts = read(by_name(found), of, models)
         system = facts.system
         redactor = Redactor(value_or(system.hostname, ""), value_or(system.user, ""))
         name, found = "host", tuple(redactor.section(section) for section in found)
+        cache, scratch = redactor.text(cache) if cache is not None else None, redactor.text(scratch)
     manifest = Manifest(
         format=FORMAT,
         product=__version__,
@@ -87,8 +88,8 @@ async def capture(
         taken_at_ns=answer.received_ns,
         redacted=redact,
         simulated=simulated,
-        model_cache=of.model_cache,
-        scratch=of.scratch,
+        model_cache=cache,
+        scratch=scratch,
         models=tuple(models),
     )
     return Bundle(manifest, found)
@@ -137,7 +138,9 @@ def load(path: Path) -> Bundle:
             files = _members(tar, path)
         manifest = msgspec.json.decode(files["manifest.json"], type=Manifest)
         found = tuple(
-            Section(clean_line(entry.name), clean_line(entry.source), entry.exit, files[entry.file], clean_line(entry.why))
+            Section(
+                clean_line(entry.name), clean_line(entry.source), entry.exit, files[entry.file], clean_line(entry.why)
+            )
             for entry in manifest.entries
         )
     except KeyError as error:

@@ -40,7 +40,11 @@ class Redactor:
 
     def section(self, section: Section) -> Section:
         """A section with other values."""
-        return msgspec.structs.replace(section, data=self.data(section.data))
+        return msgspec.structs.replace(section, source=self.text(section.source), data=self.data(section.data))
+
+    def text(self, text: str) -> str:
+        """One line of text."""
+        return self.data(text.encode("utf-8", "replace")).decode("utf-8", "replace")
 
     def data(self, data: bytes) -> bytes:
         """The same text with other names, line by line."""

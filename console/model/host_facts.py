@@ -80,6 +80,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     """Soft limit of the session; UNLIMITED where there is none. A container's limit is its own."""
     open_files: Known[int] | Unknown = NOT_READ
     stack_bytes: Known[int] | Unknown = NOT_READ
+    acs_bridges: Known[int] | Unknown = NOT_READ
+    """PCIe bridges with access control switched on (it slows traffic between devices); only root can see it."""
     swappiness: Known[int] | Unknown = NOT_READ
     dmesg_restricted: Known[bool] | Unknown = NOT_READ
     uptime_s: Known[float] | Unknown = NOT_READ

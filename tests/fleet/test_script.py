@@ -150,5 +150,5 @@ async def test_the_script_is_posix_shell() -> None:
 
 def test_the_areas_are_constant_text_and_what_may_hang_comes_last() -> None:
     names = [area.name for area in AREAS]
-    assert names == ["host", "software", "storage", "net", "kernel_log", "gpu", "smi"]
+    assert names == ["host", "software", "storage", "net", "kernel_log", "gpu", "smi", "acs"]
     assert all(area.script.isascii() for area in AREAS)

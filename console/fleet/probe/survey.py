@@ -9,13 +9,13 @@ import msgspec
 
 from console.fleet.host import Host
 from console.fleet.link import ChannelRefused, CommandFailed, Completed, Link
-from console.fleet.probe import driver, gpu, host, kernel_log, kfd, net, smi, software, storage
+from console.fleet.probe import acs, driver, gpu, host, kernel_log, kfd, net, smi, software, storage
 from console.fleet.script import Area, Section, by_name, clock, compose, new_nonce, sections
 from console.model.facts import Clock, DockerAccess, HostFacts, Known, Unknown
 from console.model.text import clean_line
 
 GRAPHICS = Area("gpu", kfd.SCRIPT + driver.SCRIPT + gpu.SCRIPT, lambda found: found)
-AREAS = (host.AREA, software.AREA, storage.AREA, net.AREA, kernel_log.AREA, GRAPHICS, smi.AREA)
+AREAS = (host.AREA, software.AREA, storage.AREA, net.AREA, kernel_log.AREA, GRAPHICS, smi.AREA, acs.AREA)
 """In order: what cannot hang first, then the log that tells why something hangs, then what may."""
 TIMEOUT_S = 90.0
 
@@ -113,7 +113,7 @@ def read(
     return HostFacts(
         host=of.name,
         read_at_ns=read_at_ns,
-        system=host.parse(found),
+        system=msgspec.structs.replace(host.parse(found), acs_bridges=acs.parse(found)),
         driver=smi.versions(drivers, found),
         gpus=gpus,
         other_gpus=graphics.others,

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 MODEL = "amd/Llama-3.1-8B-Instruct-FP8-KV"
 
 
-async def bundle_of(machine: "Machine", *, redact: bool = False) -> Bundle:
-    host = Host(name="node01", address="local", root=str(machine.root), model_cache="/data/huggingface")
+async def bundle_of(machine: "Machine", *, redact: bool = False, cache: str = "/data/huggingface") -> Bundle:
+    host = Host(name="node01", address="local", root=str(machine.root), model_cache=cache)
     return await capture(LocalLink(host), host, models=[MODEL], redact=redact)
 
 
@@ -129,6 +129,20 @@ async def test_a_redacted_bundle_keeps_every_other_fact(mi300x: "Machine", tmp_p
         for field in gpu.__struct_fields__:
             if field not in ("unique_id", "serial_number"):
                 assert getattr(gpu, field) == getattr(twin, field), field
+
+
+async def test_an_account_in_the_path_of_the_cache_is_replaced_and_the_models_are_still_found(
+    mi300x: "Machine", tmp_path: Path
+) -> None:
+    mi300x.model("/home/ops/cache", MODEL, [("model.safetensors", 9)])
+    bundle = await bundle_of(mi300x, redact=True, cache="/home/ops/cache")
+    assert b"ops" not in b"\n".join(section.data + section.source.encode() for section in bundle.sections)
+    write(bundle, tmp_path / "x")
+    facts = facts_from(tmp_path / "x")
+    assert isinstance(facts.models, Known)
+    assert facts.models.value[0].complete
+    assert isinstance(facts.model_cache, Known)
+    assert facts.model_cache.value.path == "/home/user/cache"
 
 
 def test_versions_addresses_of_devices_and_times_are_left_alone() -> None:

@@ -227,3 +227,14 @@ async def test_rdma_ports_and_network_interfaces_are_read(machine: "Machine") ->
     assert (first.driver, first.numa_node, first.addresses) == ("mlx5_core", 1, ("10.1.0.41/24", "fd00::41/64"))
     assert (second.name, second.speed_mbps, second.driver, second.physical) == ("ens2", None, "bnxt_en", True)
     assert known(facts.infiniband) == ("mlx5_0",)
+
+
+async def test_access_control_on_bridges_is_counted_and_unknown_where_nobody_may_look(machine: "Machine") -> None:
+    assert why((await machine.facts()).system.acs_bridges) == "not there"
+    machine.command("acs", "c0:01.1 PCI bridge\n\tCapabilities: <access denied>\n")
+    assert why((await machine.facts()).system.acs_bridges) == "lspci shows no such capability"
+    lines = "\t\tACSCtl:\tSrcValid+ TransBlk- ReqRedir+\n\t\tACSCtl:\tSrcValid- TransBlk-\n"
+    machine.command("acs", lines * 2)
+    assert known((await machine.facts()).system.acs_bridges) == 2
+    machine.command("acs", "\t\tACSCtl:\tSrcValid- TransBlk-\n")
+    assert known((await machine.facts()).system.acs_bridges) == 0
