@@ -136,10 +136,11 @@ class _Conductor:
 
     async def run(self) -> str:
         try:
+            self._start_due()
             while self._waiting or self._driving:
+                await self._pause()
                 self._reap()
                 self._start_due()
-                await self._pause()
             return "stopped" if self._office.run_row().stop_asked else "finished"
         finally:
             tasks = [task for task, _ in self._driving.values()]
