@@ -6,11 +6,13 @@ from typing import Literal
 
 import msgspec
 
+from console.catalog.shelf import Catalog
 from console.desk import desk
 from console.desk.launching import hub
 from console.desk.settings import Settings
 from console.desk.surveying import open_site, survey
 from console.fleet.host import Host
+from console.model.cell import AnyCell
 from console.model.events import FetchProgress
 from console.model.facts import CachedModel, HostFacts, Known
 from console.model.profile import Image, ModelCard
@@ -18,6 +20,7 @@ from console.runs import plan as planning
 from console.runs.fetching import Hub, fetch_model
 from console.runs.plan import Request
 from console.runs.site import Site, SiteError
+from console.workloads.base import registry
 
 OnProgress = Callable[[FetchProgress], None]
 
@@ -38,14 +41,21 @@ async def fetch(settings: Settings, request: Request, on_progress: OnProgress) -
     catalog = desk.catalog(settings, fleet)
     hosts = desk.hosts(fleet, request.hosts)
     cells = planning.chosen_cells(request, catalog)
-    pairs = [(catalog.image(cell.image), catalog.model(cell.model)) for cell in cells]
+    pairs = [(catalog.image(cell.image), _model_to_fetch(cell, catalog)) for cell in cells]
     wanted = tuple({(image.ref, model.id): (image, model) for image, model in pairs}.values())
     models = tuple(dict.fromkeys(model.id for _, model in wanted if not model.inside_image))
     async with open_site(fleet) as site:
         seen = await survey(site, hosts, models)
         keepers = _keepers(hosts, seen.facts)
         jobs = [
-            _Job(site, host, seen.facts[host.name], hub(settings), on_progress, keepers[host.name]).run(wanted)
+            _Job(
+                site,
+                host,
+                seen.facts[host.name],
+                hub(settings, simulated=fleet.simulated),
+                on_progress,
+                keepers[host.name],
+            ).run(wanted)
             for host in hosts
             if host.name in seen.facts
         ]
@@ -56,6 +66,14 @@ async def fetch(settings: Settings, request: Request, on_progress: OnProgress) -
         for image in _images(wanted)
     ]
     return (*(item for items in done for item in items), *lost)
+
+
+def _model_to_fetch(cell: AnyCell, catalog: Catalog) -> ModelCard:
+    """The cell's model; as one that needs no fetching when the workload never reads its files."""
+    image, model = catalog.image(cell.image), catalog.model(cell.model)
+    if registry()[cell.workload].need(cell, image, model).model_files:
+        return model
+    return msgspec.structs.replace(model, inside_image=True)
 
 
 def _keepers(hosts: Sequence[Host], facts: Mapping[str, HostFacts]) -> Mapping[str, str]:

@@ -110,16 +110,26 @@ async def conduct(settings: Settings, run: str, *, site: DockerSite | None = Non
                     catalog=catalog,
                     hosts=hosts,
                     pool=pool,
-                    hub=hub(settings),
+                    hub=hub(settings, simulated=fleet.simulated or row.simulated),
                 )
             )
 
 
-def hub(settings: Settings) -> Hub:
-    """Where models come from: HF_ENDPOINT when it is set; secrets are looked up at the moment they are asked for."""
+LAB_TOKEN = "lab-placeholder-token"  # noqa: S105 - opens nothing; a real one never goes to the lab
+
+
+def hub(settings: Settings, *, simulated: bool) -> Hub:
+    """Where models come from: HF_ENDPOINT when it is set; secrets are looked up at the moment they are asked for.
+
+    The lab is given a placeholder, never the operator's own token.
+    """
 
     def secrets(names: Sequence[str]) -> Mapping[str, str]:
-        found = token.find(settings) if "hf_token" in names else None
+        if "hf_token" not in names:
+            return {}
+        if simulated:
+            return {"hf_token": LAB_TOKEN}
+        found = token.find(settings)
         return {"hf_token": found.reveal()} if found is not None else {}
 
     endpoint = os.environ.get("HF_ENDPOINT") or None
