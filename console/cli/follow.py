@@ -102,12 +102,34 @@ async def conduct_unseen(settings: Settings, run: str) -> bool:
 
 
 @contextlib.contextmanager
-def _handling(handlers: Handlers) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
+def tidied_up() -> Iterator[None]:
+    """A termination or a hang-up ends the block as an interrupt does, so that what it made goes with it."""
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+
+    def interrupt(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)  # once is enough: the second would cut the tidying short
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        for number in handlers:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _handling(handlers: Handlers) -> Iterator[None]:
+    """Signals go to these handlers, then again to whom they went before. What `nohup` ignores stays ignored."""
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in handlers}
+    taken = [number for number in handlers if number != signal.SIGHUP or before[number] != signal.SIG_IGN]
+    for number in taken:
+        loop.add_signal_handler(number, handlers[number])
+    try:
+        yield
+    finally:
+        for number in taken:
             loop.remove_signal_handler(number)
+            signal.signal(number, before[number])

@@ -99,7 +99,9 @@ class TableDisplay:
         if not self._dirty and second == self._drawn_s:
             return
         self._dirty, self._drawn_s = False, second
-        self._live.update(render(board, self._run, now_ns, self._console.width, self._console.height), refresh=True)
+        table = render(board, self._run, now_ns, self._console.width, self._console.height)
+        with printing.heard_by_nobody():
+            self._live.update(table, refresh=True)
 
     def note(self, text: str) -> None:
         """A message above the table."""
@@ -107,11 +109,13 @@ class TableDisplay:
 
         from console.model.text import clean, redact
 
-        self._console.print(Text(clean(redact(text))))
+        with printing.heard_by_nobody():
+            self._console.print(Text(clean(redact(text))))
 
     def close(self) -> None:
         """Take the table away; what remains of it is one line."""
-        self._live.stop()
+        with printing.heard_by_nobody():
+            self._live.stop()
 
 
 def render(board: "Board", run: str, now_ns: int, width: int, height: int) -> "RenderableType":

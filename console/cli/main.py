@@ -80,12 +80,11 @@ def run(argv: Sequence[str]) -> int:
     except click.ClickException as error:
         printing.error(error.format_message())
         return Exit.USAGE
-    except BrokenPipeError:
-        # The reader of our output left. Point stdout elsewhere, so that the flush at exit does not complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.CELL
     except (Exception, KeyboardInterrupt) as error:
         known = exits.code_of(error)
+        if printing.is_unheard(error):  # the reader of our output left
+            printing.silence(sys.stdout)
+            return Exit.CELL
         if known is None:
             printing.note("instinct: an error nobody planned for; `instinct info` has what a report needs")
             raise

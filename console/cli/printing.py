@@ -1,12 +1,14 @@
 """What commands print: data on stdout as a table or JSON, everything else on stderr. All text is made clean here."""
 
+import contextlib
+import errno
 import json
 import os
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import click
 import msgspec
@@ -41,7 +43,30 @@ def data(text: str, nl: bool = True) -> None:
 
 def note(text: str) -> None:
     """A message to the person on stderr; one line per line, safe for a terminal, without secrets."""
-    click.echo(clean(redact(text)), err=True)
+    with heard_by_nobody():
+        click.echo(clean(redact(text)), err=True)
+
+
+@contextlib.contextmanager
+def heard_by_nobody() -> Iterator[None]:
+    """What is told on stderr may be told to nobody: a closed terminal or pipe must not cost the work it is about."""
+    try:
+        yield
+    except OSError as error:
+        if not is_unheard(error):
+            raise
+        silence(sys.stderr)
+
+
+def is_unheard(error: BaseException) -> bool:
+    """True when a terminal or a pipe was written to that is closed at the other end."""
+    return isinstance(error, OSError) and error.errno in (errno.EIO, errno.EPIPE)
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream whose reader has left lead nowhere, so that the flush at exit does not fail again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def error(text: str) -> None:

@@ -49,12 +49,12 @@ def main(
     Every figure is marked simulated and held against the lab's own fictional references. Training rows are listed as
     not run. Lab and store are temporary unless --dir or --store says where they stay.
     """
-    from console.cli import ending
+    from console.cli import ending, follow
     from console.desk import history, tables
 
     for output in outputs:
         tables.check_ending(output)
-    with contextlib.ExitStack() as stack:
+    with follow.tidied_up(), contextlib.ExitStack() as stack:
         base = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="instinct-demo-")))
         run = asyncio.run(_run(front, base, hosts, speed))
         if run is None:
