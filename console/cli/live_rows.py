@@ -59,9 +59,10 @@ class Layout(msgspec.Struct, frozen=True):
 def attempt_line(view: "AttemptView", now_ns: int, layout: Layout) -> tuple[str, str]:
     """One attempt's line and its style. Without a figure, the reason takes the room of the figures."""
     head = (name_of(view), hosts_of(view), what_of(view))
-    if view.outcome in NO_FIGURE:
+    reason = reason_of(view) if view.outcome in NO_FIGURE else holder_of(view)
+    if reason:
         blank = layout.line((*head, "", "", "", "")).ljust(layout.cell + layout.host + layout.state + 4)
-        return f"{blank}  {reason_of(view)}", _STYLES[view.outcome]
+        return f"{blank}  {reason}", _STYLES[view.outcome] if view.outcome else ""
     eta = view.eta_s(now_ns)
     mean = view.value if view.value is not None else view.rate.mean if view.rate else None
     cells = (
@@ -183,6 +184,13 @@ def worth_showing(views: "Sequence[AttemptView]", room: int) -> "tuple[Sequence[
     return [view for view in views if view.attempt in chosen], len(views) - len(chosen)
 
 
+def holder_of(view: "AttemptView") -> str:
+    """Who holds a host that it waits for."""
+    if view.refused is None or view.outcome is not None:
+        return ""
+    return f"{view.refused.host} is held by {view.refused.holder} since {view.refused.since}"
+
+
 def news_of(view: "AttemptView") -> tuple[object, str]:
     """A line for a log, and what of it is news: a change of state, every tenth of a fetch or of the measuring."""
     at_ns = max(view.stage_since_ns, view.phase_since_ns or 0, view.ended_at_ns or 0)
@@ -200,6 +208,9 @@ def news_of(view: "AttemptView") -> tuple[object, str]:
         said = f"{fetch.name} {f'{share:.0%}' if share is not None else binary_size(fetch.done_bytes)}"
     elif view.stage is Stage.RUNNING and (view.progress or view.rate):
         key, at_ns, said = _live_news(view, key, at_ns)
+    elif holder_of(view):
+        said = holder_of(view)
+        key = (*key, said)
     elif view.detail:
         key, said = (*key, view.detail), view.detail
     where = f" on {hosts_of(view)}" if view.hosts else ""
