@@ -1,6 +1,9 @@
 """A health report for people: what is wrong, what was expected, and one line for all hosts with the same remedy."""
 
+import textwrap
 from collections.abc import Sequence
+
+import msgspec
 
 from console.cli import printing
 from console.cli.printing import Column
@@ -11,20 +14,28 @@ from console.model.finding import Check, Finding, State
 _WORST_FIRST = tuple(reversed(SEVERITY))
 
 
+class Line(msgspec.Struct, frozen=True):
+    """What is shown of one finding, or of several that could not be read for the same reason."""
+
+    host: str
+    state: str
+    check: str
+    seen: str
+    expected: str
+    evidence: str
+
+
 def print_report(report: Report, *, everything: bool = False) -> None:
     """The findings that count (all of them with `everything`), worst hosts and states first; a summary on stderr."""
     hosts = sorted(report.hosts, key=lambda host: -SEVERITY.index(host.state))
     rows = [row for host in hosts for row in _rows(host, everything=everything)]
-    if rows:
-        columns = [
-            Column("host"),
-            Column("state"),
-            Column("check"),
-            Column("seen", shrink=True),
-            Column("expected", shrink=True),
-            Column("evidence", shrink=True),
-        ]
-        printing.table(columns, rows)
+    width = printing.terminal_width()
+    if width is not None:
+        _print_blocks(rows, width)
+    elif rows:
+        printing.table(
+            [Column(name) for name in Line.__struct_fields__], [msgspec.structs.astuple(row) for row in rows]
+        )
     steps = remedies(report)
     if steps:
         printing.data("")
@@ -91,8 +102,17 @@ def explain(name: str) -> bool:
     return bool(inside) or print_classes(name)
 
 
-def _rows(host: HostHealth, *, everything: bool) -> list[tuple[object, ...]]:
-    rows: list[tuple[object, ...]] = []
+def _print_blocks(rows: Sequence[Line], width: int) -> None:
+    """For a person at a terminal: nothing is cut, a finding takes the lines it needs."""
+    for row in rows:
+        printing.data(f"{row.host}  {row.state}  {row.check}")
+        for text in (row.seen, f"expected {row.expected}" if row.expected != "-" else "", row.evidence.strip("-")):
+            if text:
+                printing.data(textwrap.fill(text, max(width, 30), initial_indent="  ", subsequent_indent="    "))
+
+
+def _rows(host: HostHealth, *, everything: bool) -> list[Line]:
+    rows: list[Line] = []
     for state in _WORST_FIRST:
         if state is State.PASS and not everything:
             continue
@@ -101,25 +121,25 @@ def _rows(host: HostHealth, *, everything: bool) -> list[tuple[object, ...]]:
     return rows
 
 
-def _row(finding: Finding) -> tuple[object, ...]:
+def _row(finding: Finding) -> Line:
     state = f"({finding.state.value})" if finding.waived else finding.state.value
     expected = finding.waived or finding.expected or "-"
-    return (finding.host, state, finding.check, finding.seen, expected, finding.evidence or "-")
+    return Line(finding.host, state, finding.check, finding.seen, expected, finding.evidence or "-")
 
 
-def _collapsed(host: str, found: Sequence[Finding]) -> list[tuple[object, ...]]:
+def _collapsed(host: str, found: Sequence[Finding]) -> list[Line]:
     """What could not be read for one and the same reason is one line."""
     reasons: dict[str, list[Finding]] = {}
     for finding in found:
         reasons.setdefault(finding.evidence or finding.check, []).append(finding)
-    rows: list[tuple[object, ...]] = []
+    rows: list[Line] = []
     for reason, several in reasons.items():
         if len(several) == 1:
             rows.append(_row(several[0]))
             continue
         areas = ", ".join(dict.fromkeys(area_of(item) for item in several))
         seen = f"{len(several)} checks could not read anything: {reason}"
-        rows.append((host, State.UNKNOWN.value, areas, seen, "-", ", ".join(item.check for item in several)))
+        rows.append(Line(host, State.UNKNOWN.value, areas, seen, "-", ", ".join(item.check for item in several)))
     return rows
 
 

@@ -40,7 +40,7 @@ def _power(row: "GpuRow") -> str:
 
 HOST_COLUMNS: tuple[Shown, ...] = (
     Shown(Column("host"), lambda row: row.host),
-    Shown(Column("state"), lambda row: row.state, 2),
+    Shown(Column("state"), lambda row: row.state),
     Shown(Column("health"), lambda row: row.health, 0),
     Shown(Column("GPUs"), lambda row: row.gpus, 0),
     Shown(Column("CPU"), lambda row: row.cpu, 6),
@@ -60,6 +60,7 @@ HOST_COLUMNS: tuple[Shown, ...] = (
 
 GPU_COLUMNS: tuple[Shown, ...] = (
     Shown(Column("host"), lambda row: row.host, 3),
+    Shown(Column("state"), lambda row: "simulated" if row.simulated else "up"),
     Shown(Column("address"), lambda row: row.bdf),
     Shown(Column("model"), lambda row: row.model, 2),
     Shown(Column("OAM", align="right"), lambda row: row.oam, 8),
@@ -83,12 +84,14 @@ GPU_COLUMNS: tuple[Shown, ...] = (
 
 def print_hosts(rows: "Sequence[StatusRow]", *, wide: bool) -> None:
     """A row per host; columns that do not fit are left out and named on stderr."""
-    _print(HOST_COLUMNS, rows, wide=wide)
+    plain = all(row.state == "up" for row in rows)
+    _print(_without_state(HOST_COLUMNS) if plain and not wide else HOST_COLUMNS, rows, wide=wide)
 
 
 def print_gpus(rows: "Sequence[GpuRow]", *, wide: bool) -> None:
     """A row per GPU."""
-    _print(GPU_COLUMNS, rows, wide=wide)
+    plain = not any(row.simulated for row in rows)
+    _print(_without_state(GPU_COLUMNS) if plain and not wide else GPU_COLUMNS, rows, wide=wide)
 
 
 def print_differences(found: "Sequence[Difference]", left: str, right: str) -> None:
@@ -106,6 +109,11 @@ def fitting(shown: Sequence[Shown], rows: Sequence[object], width: int | None) -
             break
         kept.remove(gives_way)
     return tuple(kept)
+
+
+def _without_state(shown: Sequence[Shown]) -> tuple[Shown, ...]:
+    """The state is a word only where it is not the usual one: no answer, or simulated, which is never left out."""
+    return tuple(item for item in shown if item.column.heading != "state")
 
 
 def _print(shown: Sequence[Shown], rows: Sequence[Any], *, wide: bool) -> None:

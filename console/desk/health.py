@@ -21,9 +21,19 @@ from console.fleet.link import LinkError
 from console.fleet.local import LocalLink
 from console.fleet.probe.survey import survey
 from console.health.expectation import adjusted
-from console.health.report import HostHealth, Report, Selection, Waiver, choose, judge, unreachable
+from console.health.report import (
+    HostHealth,
+    Report,
+    Selection,
+    Waiver,
+    choose,
+    judge,
+    names_a_check,
+    state_of,
+    unreachable,
+)
 from console.model.facts import HostFacts, Known
-from console.model.finding import Ack, Case, State
+from console.model.finding import Ack, Case, Finding, State
 from console.model.names import gpu_name
 from console.model.profile import Expectation, GpuSpec, ServerProfile
 
@@ -81,7 +91,8 @@ class Judging:
             expect_idle=self._question.expect_idle,
         )
         waivers = [Waiver(check=item.check, reason=item.reason, until=item.until) for item in host.suppress]
-        return judge(case, self._checks, self._question.selection, waivers, today=datetime.now(UTC).date())
+        health = judge(case, self._checks, self._question.selection, waivers, today=datetime.now(UTC).date())
+        return _with_idle_waivers(health, waivers)
 
     def profile(self, host: Host, facts: HostFacts) -> ServerProfile | None:
         """What a host is held against."""
@@ -89,6 +100,27 @@ class Judging:
 
     def _of(self, host: str) -> tuple[Ack, ...]:
         return tuple(ack for ack in self._acks if ack.host == host)
+
+
+def _with_idle_waivers(health: HostHealth, waivers: Sequence[Waiver]) -> HostHealth:
+    """A suppression that names no check suppresses nothing: its author should know."""
+    wrong = tuple(
+        Finding(
+            check="profile.suppress",
+            host=health.host,
+            state=State.WARN,
+            seen=f"the fleet file suppresses {waiver.check!r}, which is no check",
+            expected="a name of `instinct health --explain all`",
+            source="the fleet file",
+            remedy="instinct health --explain all   # then correct the fleet file",
+        )
+        for waiver in waivers
+        if not names_a_check(waiver.check)
+    )
+    if not wrong:
+        return health
+    found = (*health.findings, *wrong)
+    return msgspec.structs.replace(health, findings=found, state=state_of(found))
 
 
 def gpu_spec(catalog: Catalog, facts: HostFacts) -> GpuSpec | None:

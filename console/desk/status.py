@@ -70,6 +70,7 @@ class GpuRow(msgspec.Struct, frozen=True, kw_only=True):
     errors: str = UNKNOWN
     throttle: str = UNKNOWN
     vbios: str = UNKNOWN
+    simulated: bool = False
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -130,7 +131,7 @@ def row(name: str, facts: HostFacts | None, problem: str, health: HostHealth | N
 
 def gpu_rows(facts: HostFacts) -> tuple[GpuRow, ...]:
     """Every GPU of a host, by PCI address."""
-    return tuple(_gpu_row(facts.host, gpu) for gpu in _gpus(facts) or ())
+    return tuple(_gpu_row(facts, gpu) for gpu in _gpus(facts) or ())
 
 
 def differences(left: HostFacts, right: HostFacts) -> tuple[Difference, ...]:
@@ -267,9 +268,10 @@ def _verdict(health: HostHealth | None) -> str:
     return f"{health.state.value} {len(health.of(health.state))}"
 
 
-def _gpu_row(host: str, gpu: Gpu) -> GpuRow:
+def _gpu_row(facts: HostFacts, gpu: Gpu) -> GpuRow:
     return GpuRow(
-        host=host,
+        host=facts.host,
+        simulated=facts.simulated,
         bdf=gpu.bdf,
         model=_model(gpu),
         oam=_value(gpu.oam_id),

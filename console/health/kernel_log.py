@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -18,11 +19,15 @@ _BDF = re.compile(
     r"(?<![0-9a-f:.])(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])(?![0-9a-f.])", re.IGNORECASE
 )
 _INTERESTING = re.compile(
-    r"amdgpu|kfd|drm|xgmi|wafl|runlist|qcm|sdma|poison|error|fail|fatal|fault|timeout|timed|stall|lockup|throttl|panic|oops"
-    r"|bug:|warning:|blocked|memory|oom|dpc|edr|aer|slot\(|mc\d+_status|edac|machine|remount|not respond|watchdog"
-    r"|compromised|module|exceed|lost|inconsistent|ubsan|unable|corrupt|metadata",
+    r"error|fail|fatal|fault|invalid|timeout|timed|stall|lockup|throttl|panic|oops|reset|poison|oversubscribed"
+    r"|sdma queue|xgmi|wafl|unrecover|preemption|temperature|\bctf\b|not done|response:0x|lost|fallen"
+    r"|expired|exceed|threshold
+    r"|accelerator check|bug:|warning:|ubsan|unable|blocked|out of memory|oom|dpc|edr|aer|slot\(|inconsistent"
+    r"|mc\d+_status|edac|machine check|remount|corrupt|metadata|shut(?:ting)? ?down|not respon|hung|has not|watchdog"
+    r"|compromised|module|syndrome|device not ready|controller is down",
     re.IGNORECASE,
 )
+"""Some word of every class; a line without one is not looked at further. Most lines of a boot have none."""
 _FAILED = re.compile(r"^amdgpu\b.*\bfailed\b", re.IGNORECASE)
 _DRIVER = re.compile(r"\bamdgpu\b|\bkfd\b|\[drm", re.IGNORECASE)
 
@@ -44,17 +49,21 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 def classify(line: KernelLine) -> KernelRule | None:
     """The fault class of a line, or None for one that says nothing is wrong or only details another line."""
-    text = line.text
-    grave = line.level in _GRAVE
-    if not grave and line.level != "err" and not _INTERESTING.search(text):
+    if line.level != "err" and line.level not in _GRAVE and not _INTERESTING.search(line.text):
         return None
+    return _class_of(_BDF.sub("-", line.text), line.level)
+
+
+@lru_cache(maxsize=1 << 14)
+def _class_of(text: str, level: str) -> KernelRule | None:
+    """Kept by text without device: the GPUs of a fleet say the same things."""
     if BENIGN.search(text) or DETAIL.search(text):
         return None
     for rule in RULES:
         if rule.pattern.search(text):
             return rule
-    errs = line.level == "err" or (not line.level and ("*ERROR*" in text or _FAILED.search(text)))
-    return UNCLASSIFIED if grave or (errs and _DRIVER.search(text)) else None
+    errs = level == "err" or (not level and ("*ERROR*" in text or _FAILED.search(text)))
+    return UNCLASSIFIED if level in _GRAVE or (errs and _DRIVER.search(text)) else None
 
 
 def device_of(text: str) -> str:

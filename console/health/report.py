@@ -26,6 +26,7 @@ __all__ = [
     "exit_code",
     "fails_on",
     "judge",
+    "names_a_check",
     "remedies",
     "state_of",
     "unreachable",
@@ -108,7 +109,7 @@ def choose(selection: Selection) -> tuple[Check, ...]:
     """The checks of a selection. Raises UnknownCheck for a name that fits none."""
     known = registry()
     for name in (*selection.only, *selection.skip):
-        if name != REACHABLE and not any(_touches(name, check) for check in known.values()):
+        if not names_a_check(name):
             names = [*known, *dict.fromkeys(check.area for check in known.values())]
             near = get_close_matches(name, names, n=3)
             hint = f"; did you mean {', '.join(near)}?" if near else "; instinct health --explain all lists them"
@@ -133,6 +134,11 @@ def judge(
         if selection.shows(finding, areas[check.id])
     )
     return HostHealth(host=case.facts.host, findings=kept, state=state_of(kept), simulated=case.facts.simulated)
+
+
+def names_a_check(name: str) -> bool:
+    """Whether a name means any check, area, beginning or pattern; a fault class counts by its check."""
+    return name == REACHABLE or any(_touches(name, check) for check in registry().values())
 
 
 def unreachable(host: str, why: str, *, remedy: str = "", state: State = State.FAIL) -> HostHealth:

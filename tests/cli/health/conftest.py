@@ -60,6 +60,7 @@ def described(home: Path) -> Path:
         '[hosts."node[01-09]"]\n'
         '[hosts.exempt]\naddress = "127.0.0.1"\n'
         'suppress = [{ check = "host.numa_balancing", reason = "a test rig", until = 2099-01-01 }]\n'
+        '[hosts.typo]\nsuppress = [{ check = "gpu.cout", reason = "x", until = 2099-01-01 }]\n'
         "[hosts.other]\n[hosts.other.expect]\n"
         '"system.numa_balancing" = { accept = [1], level = "required", source = "own" }\n',
         encoding="utf-8",

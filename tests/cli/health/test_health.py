@@ -137,6 +137,18 @@ def test_exceptions_of_a_host_hold(cli: "RunCli", described: Path, make_root: "M
     assert "not checkable from the operating system" in shown
 
 
+def test_a_suppression_that_names_no_check_is_told(cli: "RunCli", described: Path, make_root: "MakeRoot") -> None:
+    done = cli("health", "--bundle", make_root("typo"), "--json")
+    assert (states(done.out), done.code) == ({"profile.suppress": "warn"}, 1)
+
+
+def test_gpus_in_use_fail_only_where_idle_is_expected(cli: "RunCli", described: Path, make_root: "MakeRoot") -> None:
+    busy = make_root("node01", {"sys/class/kfd/kfd/proc/4711/pasid": "32768\n"})
+    assert cli("health", "--bundle", busy).code == 0
+    done = cli("health", "--bundle", busy, "--expect", "idle", "--json")
+    assert (states(done.out), done.code) == ({"gpu.processes": "fail"}, 2)
+
+
 def test_an_acknowledged_fault_rests(cli: "RunCli", described: Path, make_root: "MakeRoot") -> None:
     root = make_root("node01", RESET)
     assert cli("health", "--bundle", root).code == 2

@@ -136,9 +136,9 @@ def test_a_terminal_of_any_width_shows_the_important_columns_whole(width: int) -
     assert "8x MI300X" in lines[1]
 
 
-def test_eighty_columns_show_load_and_driver() -> None:
+def test_eighty_columns_show_load_and_that_it_is_simulated() -> None:
     kept = [item.column.heading for item in status_text.fitting(status_text.HOST_COLUMNS, rows()[:1], 80)]
-    assert {"VRAM", "hottest", "power"} <= set(kept)
+    assert {"state", "health", "hottest", "power"} <= set(kept)
 
 
 def test_no_terminal_no_cut() -> None:
