@@ -1,4 +1,4 @@
-"""What sysfs tells of one GPU: identity, memory, links, sensors, and the counters of what went wrong."""
+"""What sysfs tells of one GPU: identity, memory, links, sensors."""
 
 import re
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import msgspec
 
+from console.fleet.probe import gpu_errors
 from console.fleet.probe.kfd import KfdNode
 from console.fleet.probe.reading import Files, decimal
-from console.model.facts import BadPages, Firmware, Gpu, Known, RasBlock, Unknown
-from console.model.text import clean_line
+from console.model.facts import Firmware, Gpu, Known, Unknown
 
 T = TypeVar("T")
 
@@ -81,12 +81,12 @@ def fill(gpu: Gpu, files: Files, node: KfdNode | None) -> Gpu:
         pcie_max_width=_link(files, "max_link_width", decimal),
         pcie_speed_gts=_link(files, "current_link_speed", _speed),
         pcie_max_speed_gts=_link(files, "max_link_speed", _speed),
-        ras=_ras(files),
-        bad_pages=_pages(files),
+        ras=gpu_errors.ras(files),
+        bad_pages=gpu_errors.bad_pages(files),
         pcie_replay_count=files.integer("pcie_replay_count"),
-        aer_correctable=_aer(files, "aer_dev_correctable"),
-        aer_nonfatal=_aer(files, "aer_dev_nonfatal"),
-        aer_fatal=_aer(files, "aer_dev_fatal"),
+        aer_correctable=gpu_errors.aer_total(files, "aer_dev_correctable"),
+        aer_nonfatal=gpu_errors.aer_total(files, "aer_dev_nonfatal"),
+        aer_fatal=gpu_errors.aer_total(files, "aer_dev_fatal"),
     )
 
 
@@ -206,66 +206,3 @@ def _highest(files: Files, name: str, other: int, node: KfdNode | None) -> Known
     if node is not None and other and not (files.cut or files.late):
         return Known(other, node.source)
     return files.missing(name)
-
-
-def _ras(files: Files) -> Known[tuple[RasBlock, ...]] | Unknown:
-    """Counters of every block that has them. Where one block cannot be read, what it would say is not known."""
-    show = ("amd-smi", "metric", "-k")
-    blocks = []
-    if files.asleep or files.cut or files.late:
-        return files.missing("ras/*_err_count")
-    for name in sorted(line.decode("ascii", "replace") for line in files.rows.get("ras", ())):
-        match = re.fullmatch(r"ras/(\w{1,30})_err_count", name, re.ASCII)
-        if match is None or name not in files.rows:
-            return files.missing(clean_line(name))
-        counts: dict[str, int] = {}
-        for line in files.lines(name) or ():
-            part = re.fullmatch(r"(ue|ce|de): ?(\d{1,18})", line, re.ASCII)
-            if part:
-                counts.setdefault(part.group(1), int(part.group(2)))
-        if "ue" not in counts or "ce" not in counts:
-            return Unknown("not of the form expected", files.path(name), show)
-        blocks.append(
-            RasBlock(
-                block=match.group(1),
-                uncorrectable=counts["ue"],
-                correctable=counts["ce"],
-                deferred=counts.get("de"),
-            )
-        )
-    if not blocks:
-        missing = files.missing("ras/*_err_count")
-        return Unknown("the driver shows no error counters", files.path("ras"), show) if _plain(missing) else missing
-    return Known(tuple(blocks), files.path("ras/*_err_count"))
-
-
-def _plain(missing: Unknown) -> bool:
-    return missing.why in ("not there", "the file is empty")
-
-
-def _pages(files: Files) -> Known[BadPages] | Unknown:
-    """`address : size : R|P|F` lines: retired, pending until a reset, not reservable."""
-    name = "ras/gpu_vram_bad_pages"
-    found = files.lines(name)
-    if found is None:
-        return files.missing(name)
-    states = [re.fullmatch(r"0x[0-9a-fA-F]+ *: *0x[0-9a-fA-F]+ *: *([RPF])", line) for line in found if line]
-    if not all(states):
-        return Unknown("not of the form expected", files.path(name), ("amd-smi", "bad-pages"))
-    letters = [state.group(1) for state in states if state]
-    return Known(
-        BadPages(retired=letters.count("R"), pending=letters.count("P"), unreservable=letters.count("F")),
-        files.path(name),
-    )
-
-
-def _aer(files: Files, name: str) -> Known[int] | Unknown:
-    """The total that the last line of an AER file gives."""
-    for line in reversed(files.lines(name) or ()):
-        match = re.fullmatch(r"TOTAL_ERR_\w+ (\d{1,18})", line, re.ASCII)
-        if match:
-            return Known(int(match.group(1)), files.path(name))
-    missing = files.missing(name)
-    if name in files.rows:
-        return Unknown("not of the form expected", files.path(name), ("cat", files.path(name)))
-    return missing

@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from console.fleet.probe import gpu_errors
+from console.fleet.probe.reading import Files
+from console.fleet.script import Section
 from console.model.facts import Gpu, HostFacts, Known, Unknown
 
 if TYPE_CHECKING:
@@ -228,3 +231,34 @@ async def test_a_counter_of_another_form_makes_the_counters_unknown_and_never_ze
         assert why(gpu.ras) == "not of the form expected"
     else:
         assert why(gpu.ras) == "the file is empty"
+
+
+async def test_while_a_gpu_is_reset_its_counters_are_unknown(mi300x: "Machine") -> None:
+    mi300x.write("/sys/bus/pci/devices/0000:0c:00.0/ras/umc_err_count", "Query currently inaccessible\n")
+    assert "resetting" in why(gpus(await mi300x.facts())[0].ras)
+
+
+@pytest.mark.parametrize(
+    ("block", "error", "known_blocks"),
+    [
+        ("hdp", "Invalid argument", ["umc"]),
+        ("hdp", "Input/output error", None),
+        ("hdp", "Permission denied", None),
+        ("umc", "Invalid argument", None),
+    ],
+)
+def test_a_block_without_counters_is_left_out_and_one_that_refuses_makes_them_unknown(
+    block: str, error: str, known_blocks: list[str] | None
+) -> None:
+    data = (
+        f"ras:ras/{block}_err_count\nras:ras/umc_err_count\nras/umc_err_count:ue: 0\nras/umc_err_count:ce: 0\n"
+        f"\n@errors\ngrep: ras/{block}_err_count: {error}\n"
+    )
+    if block == "umc":
+        data = f"ras:ras/umc_err_count\n\n@errors\ngrep: ras/umc_err_count: {error}\n"
+    counters = gpu_errors.ras(Files(Section("gpu.x", "/sys/x", 0, data.encode())))
+    if known_blocks is None:
+        assert isinstance(counters, Unknown)
+        assert counters.detail == f"/sys/x/ras/{block}_err_count"
+    else:
+        assert [item.block for item in counters.value] == known_blocks if isinstance(counters, Known) else False
