@@ -21,7 +21,7 @@ _BDF = re.compile(
 _INTERESTING = re.compile(
     r"error|fail|fatal|fault|invalid|timeout|timed|stall|lockup|throttl|panic|oops|reset|poison|oversubscribed"
     r"|sdma queue|xgmi|wafl|unrecover|preemption|temperature|\bctf\b|not done|response:0x|lost|fallen"
-    r"|expired|exceed|threshold
+    r"|expired|exceed|threshold"
     r"|accelerator check|bug:|warning:|ubsan|unable|blocked|out of memory|oom|dpc|edr|aer|slot\(|inconsistent"
     r"|mc\d+_status|edac|machine check|remount|corrupt|metadata|shut(?:ting)? ?down|not respon|hung|has not|watchdog"
     r"|compromised|module|syndrome|device not ready|controller is down",
