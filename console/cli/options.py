@@ -10,7 +10,7 @@ from console.cli import complete, times
 from console.cli.framework import options
 
 if TYPE_CHECKING:
-    from console.runs.plan import Request
+    from console.runs.request import Request
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,6 +97,6 @@ def cell_options(function: F) -> F:
 
 def request(matrices: tuple[str, ...], said: Mapping[str, Any], **more: Any) -> "Request":
     """The request of what the shared options said."""
-    from console.runs.plan import Request
+    from console.runs.request import Request
 
     return Request(matrices=matrices, **{**said, "accept": tuple(said.get("accept", ())), **more})

@@ -18,7 +18,7 @@ from console.model.facts import CachedModel, HostFacts, Known
 from console.model.profile import Image, ModelCard
 from console.runs import plan as planning
 from console.runs.fetching import Hub, fetch_model
-from console.runs.plan import Request
+from console.runs.request import Request
 from console.runs.site import Site, SiteError
 from console.workloads.base import registry
 

@@ -23,7 +23,8 @@ from console.runs import plan as planning
 from console.runs.docker_site import DockerSite
 from console.runs.fetching import Hub
 from console.runs.office import Office
-from console.runs.plan import Plan, Request
+from console.runs.plan import Plan
+from console.runs.request import Request
 from console.store.journal import Journal
 from console.store.paths import make_private
 from console.store.records import RunRow

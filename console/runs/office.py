@@ -14,7 +14,7 @@ from console.model.cell import AnyCell
 from console.model.events import Envelope, Event, StageEntered
 from console.model.profile import Image, ModelCard
 from console.runs.fetching import Hub
-from console.runs.plan import Request
+from console.runs.request import Request
 from console.runs.site import Site
 from console.runs.step import Policy
 from console.store.journal import Journal

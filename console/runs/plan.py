@@ -1,7 +1,7 @@
 """What a request comes to: every attempt with its containers, times, disk needs and findings. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -10,17 +10,16 @@ from console.catalog.selection import select
 from console.catalog.shelf import Catalog, adapt
 from console.fleet.host import Host
 from console.health.check_ids import CheckId
-from console.health.expectation import adjusted
-from console.health.preflight import preflight
 from console.model.cell import AnyCell
-from console.model.facts import HostFacts, Known
+from console.model.facts import HostFacts
 from console.model.finding import Effect, Finding, State
 from console.model.launch import Launch, Need, Placement, Seat
 from console.model.profile import Image, ModelCard, ServerProfile
-from console.runs.cohort import DRIVER, NETWORK, RDMA, SHARED, cohort
+from console.runs.cohort import DRIVER, NETWORK, RDMA, SHARED
 from console.runs.compose import Owner, compose
-from console.runs.fabric import choose
+from console.runs.fitness import Job, block, fitting, judge_hosts
 from console.runs.placement import seat_on_paper, seats_of
+from console.runs.request import Request
 from console.runs.schedule import interleave
 from console.workloads.base import Workload, WorkloadError, registry
 
@@ -32,43 +31,6 @@ PAPER_CACHE = "/data/huggingface"
 
 class PlanError(Exception):
     """A request that cannot be planned at all: unknown names, nothing selected, no host."""
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person asked for; journaled with the run so that it can be taken up again."""
-
-    matrices: tuple[str, ...]
-    hosts: str | None = None
-    only: str | None = None
-    image: str | None = None
-    changes: Mapping[str, str] = {}
-    place: Literal["each", "spread"] = "each"
-    repeat: int = 1
-    if_busy: str = "skip"
-    """`skip`, `wait`, or `wait=SECONDS`."""
-    accept: tuple[str, ...] = ()
-    all_or_none: bool = False
-    until_ns: int | None = None
-    label: str = ""
-    fetch: bool = False
-    server: str | None = None
-
-    @property
-    def busy_wait_s(self) -> float:
-        """How long to wait for a host that somebody holds; infinite for `wait`."""
-        if self.if_busy == "skip":
-            return 0.0
-        _, _, seconds = self.if_busy.partition("=")
-        return float(seconds) if seconds else float("inf")
-
-
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell with all that says what it asks of its hosts."""
-
-    cell: AnyCell
-    image: Image
-    model: ModelCard
-    need: Need
 
 
 class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +116,7 @@ def make(request: Request, catalog: Catalog, hosts: Sequence[Host], surveys: Map
     groups = []
     for cell in chosen_cells(request, catalog):
         for wish in _wishes(request, cell, hosts):
-            fit, left_out = _fit(cell, request, catalog, wish, surveys)
+            fit, left_out = fitting(cell, request, catalog, wish, surveys)
             planned = plan_cell(cell, request, catalog, fit, surveys)
             planned = msgspec.structs.replace(planned, findings=(*planned.findings, *left_out))
             groups.append([msgspec.structs.replace(planned, repeat=index + 1) for index in range(request.repeat)])
@@ -167,55 +129,6 @@ def _wishes(request: Request, cell: AnyCell, hosts: Sequence[Host]) -> Sequence[
     if request.place == "spread" or cell.nodes > 1:
         return [tuple(hosts)]
     return [(host,) for host in hosts]
-
-
-def _fit(
-    cell: AnyCell,
-    request: Request,
-    catalog: Catalog,
-    wish: tuple[Host, ...],
-    surveys: Mapping[str, HostFacts | str],
-) -> tuple[tuple[Host, ...], Sequence[Finding]]:
-    """The hosts of a wish that may run the cell, and a note on each of the others; all of them when they are too few.
-
-    What passes by itself or is mended on the way (a busy host that is waited for, a model to fetch) is no hindrance.
-    """
-    if len(wish) <= cell.nodes:
-        return wish, ()
-    image, model = catalog.image(cell.image), catalog.model(cell.model)
-    try:
-        need = registry()[cell.workload].need(cell, image, model)
-    except WorkloadError:
-        return wish, ()  # told by the plan of the cell
-    job = Job(cell=cell, image=image, model=model, need=need)
-    passing = {CheckId.GPU_FREE, CheckId.GPU_CONTAINERS} if request.busy_wait_s else set()
-    passing |= {CheckId.MODEL_CACHED} if request.fetch else set()
-    against: dict[str, Finding] = {}
-    for host in wish:
-        facts = surveys.get(host.name, "not surveyed")
-        found = (
-            (_block("reachable", host.name, facts),)
-            if isinstance(facts, str)
-            else _judge_host(job, host, facts, catalog)
-        )
-        for item in found:
-            spoils = item.effect is Effect.SPOIL and item.check not in request.accept
-            if (item.effect is Effect.BLOCK or spoils) and item.check not in passing:
-                against.setdefault(host.name, item)
-    fit = tuple(host for host in wish if host.name not in against)
-    if len(fit) < cell.nodes:
-        return wish, ()
-    return fit, tuple(
-        Finding(
-            check="hosts",
-            host=name,
-            state=State.WARN,
-            seen=f"left out: {item.seen}",
-            remedy=item.remedy,
-            effect=Effect.NOTE,
-        )
-        for name, item in against.items()
-    )
 
 
 def plan_cell(
@@ -236,7 +149,7 @@ def plan_cell(
     try:
         need = workload.need(cell, image, model)
     except WorkloadError as error:
-        return msgspec.structs.replace(base, findings=(_block("workload", first, str(error)),))
+        return msgspec.structs.replace(base, findings=(block("workload", first, str(error)),))
     findings = list(_support(workload, cell, first))
     server = _server(catalog, request.server)
     if hosts:
@@ -244,7 +157,7 @@ def plan_cell(
         seats, found = _seats(job, hosts[: need.nodes], surveys, catalog)
         findings.extend(found)
         if len(hosts) < need.nodes:
-            findings.append(_block("hosts", first, f"{need.nodes} hosts are needed, {len(hosts)} are selected"))
+            findings.append(block("hosts", first, f"{need.nodes} hosts are needed, {len(hosts)} are selected"))
             seats = ()
     elif server is not None:
         seats = tuple(seat_on_paper(rank, server, need, model, PAPER_CACHE) for rank in range(need.nodes))
@@ -255,7 +168,7 @@ def plan_cell(
         try:
             commands = workload.commands(cell, image, model, Placement(seats))
         except WorkloadError as error:
-            findings.append(_block("workload", first, str(error)))
+            findings.append(block("workload", first, str(error)))
         else:
             owner = Owner(run="planned", attempt="planned", attempt_try=1, operator="", version="")
             launch = compose(
@@ -289,7 +202,7 @@ def _server(catalog: Catalog, name: str | None) -> ServerProfile | None:
 def _support(workload: Workload, cell: AnyCell, host: str) -> Sequence[Finding]:
     if workload.runnable:
         return ()
-    return (_block("workload", host, f"{cell.workload} rows are planned and listed; this version does not run them"),)
+    return (block("workload", host, f"{cell.workload} rows are planned and listed; this version does not run them"),)
 
 
 def _seats(
@@ -297,34 +210,11 @@ def _seats(
 ) -> tuple[tuple[Seat, ...], list[Finding]]:
     """Seats on the hosts and what is to be said of them; no seats unless every host was surveyed."""
     answers = {host.name: surveys.get(host.name, "not surveyed") for host in hosts}
-    silent = [_block("reachable", name, answer) for name, answer in answers.items() if isinstance(answer, str)]
+    silent = [block("reachable", name, answer) for name, answer in answers.items() if isinstance(answer, str)]
     facts = {name: answer for name, answer in answers.items() if not isinstance(answer, str)}
     judged = judge_hosts(job, [host for host in hosts if host.name in facts], facts, catalog)
     seats = () if silent else seats_of(hosts, facts, job.need, job.model)
     return seats, [*silent, *judged]
-
-
-def judge_hosts(
-    job: Job, hosts: Sequence[Host], facts: Mapping[str, HostFacts], catalog: Catalog
-) -> tuple[Finding, ...]:
-    """Preflight of each host, and of the hosts together when there are several."""
-    alone = [item for host in hosts for item in _judge_host(job, host, facts[host.name], catalog)]
-    group = [facts[host.name] for host in hosts]
-    return (*alone, *(cohort(group, choose(group)) if len(group) > 1 else ()))
-
-
-def _judge_host(job: Job, host: Host, facts: HostFacts, catalog: Catalog) -> tuple[Finding, ...]:
-    """With the profile and the GPU specification that apply to the host."""
-    server = catalog.servers.get(host.server) if host.server else None
-    gpu = catalog.gpus.get(server.gpu) if server else None
-    if gpu is None and isinstance(facts.gpus, Known) and facts.gpus.value:
-        gpu = catalog.gpu_of_device(facts.gpus.value[0].device_id)
-    expected = adjusted(server, host.expect) if server else None
-    return preflight(job.need, facts, expected, gpu, job.model, job.image.ref, matrix=job.cell.matrix)
-
-
-def _block(check: str, host: str, seen: str) -> Finding:
-    return Finding(check=check, host=host, state=State.FAIL, seen=seen, effect=Effect.BLOCK)
 
 
 def _to_fetch(image: Image, model: ModelCard, findings: Sequence[Finding]) -> int:

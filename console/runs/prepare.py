@@ -16,9 +16,10 @@ from console.model.finding import Effect, Finding
 from console.model.launch import Launch, Need, Placement
 from console.runs.compose import Owner, compose
 from console.runs.fetching import fetch_model
+from console.runs.fitness import Job, judge_hosts
 from console.runs.office import Ledger, Subject
 from console.runs.placement import seats_of
-from console.runs.plan import Job, full_digest, judge_hosts
+from console.runs.plan import full_digest
 from console.runs.site import ImageSeen, SiteError
 from console.store import artifacts
 from console.workloads.base import WorkloadError

@@ -30,7 +30,8 @@ from console.model.resume import Resume
 from console.runs.conductor import open_run
 from console.runs.fetching import Hub
 from console.runs.office import Office
-from console.runs.plan import Plan, PlannedAttempt, Request
+from console.runs.plan import Plan, PlannedAttempt
+from console.runs.request import Request
 from console.runs.site import Busy, Collected, ImageSeen, Observation, PartSeen, SiteError
 from console.runs.step import Policy
 from console.store.journal import Journal

@@ -16,7 +16,7 @@ from console.cli.framework import Front, command, json_option, pass_front
 if TYPE_CHECKING:
     from console.desk.settings import Settings
 
-HOSTS = 8
+HOSTS = 12
 SPEED = 1000.0
 
 
@@ -86,7 +86,7 @@ async def _run(front: Front, base: Path, hosts: int, speed: float) -> str | None
     from console.cli.commands.run import open_new
     from console.desk import desk, surveying
     from console.lab.up import Lab
-    from console.runs.plan import Request
+    from console.runs.request import Request
 
     lab = Lab(base / "lab", hosts=hosts, speed=speed)
     printing.note(f"starting {hosts} simulated hosts …")

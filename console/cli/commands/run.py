@@ -14,7 +14,7 @@ from console.cli.options import cell_options, request
 if TYPE_CHECKING:
     from console.desk.settings import Settings
     from console.desk.surveying import DockerSite
-    from console.runs.plan import Request
+    from console.runs.request import Request
 
 
 @command(
