@@ -43,11 +43,13 @@ class DockerSite:
 
     # -- looks
 
-    async def survey(self, host: str, models: Sequence[str]) -> HostFacts:
+    async def survey(self, host: str, models: Sequence[str], *, light: bool = False) -> HostFacts:
         """The probe's facts and the engine's own."""
         with _translated(host):
             link = await self._links.get(host)
-            facts = await survey(link, self._host(host), models=models, simulated=self._fleet.simulated)
+            facts = await survey(
+                link, self._host(host), models=models, tools=not light, simulated=self._fleet.simulated
+            )
         try:
             engine = await self._engine(host, facts)
             with _translated(host):
@@ -246,7 +248,7 @@ class DockerSite:
                 if known is not None and known[0] is link and not link.closed:
                     return known[1]
                 if facts is None:
-                    facts = await survey(link, self._host(host))
+                    facts = await survey(link, self._host(host), tools=False)
             if not isinstance(facts.docker, Known):
                 raise SiteError(host, f"no Docker access: {facts.docker.why} {facts.docker.detail}".strip())
             engine = Engine(link, facts.docker.value)

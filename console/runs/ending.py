@@ -73,7 +73,7 @@ async def _rebooted(ledger: Ledger, launch: Launch) -> tuple[str, ...]:
             continue
         before = msgspec.json.decode(stored, type=HostFacts).system.boot_id
         try:
-            now = (await ledger.office.site.survey(host, ())).system.boot_id
+            now = (await ledger.office.site.survey(host, (), light=True)).system.boot_id
         except SiteError:
             continue
         if isinstance(before, Known) and isinstance(now, Known) and before.value != now.value:

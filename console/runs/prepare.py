@@ -11,7 +11,7 @@ from console.health.check_ids import CheckId
 from console.health.preflight import conditions
 from console.model.attempt import Failure, FailureClass, Stage
 from console.model.events import FetchProgress, Noticed, PreflightDone
-from console.model.facts import HostFacts
+from console.model.facts import HostFacts, Known
 from console.model.finding import Effect, Finding
 from console.model.launch import Launch, Need, Placement
 from console.runs.compose import Owner, compose
@@ -27,6 +27,8 @@ from console.workloads.base import WorkloadError
 PROGRESS_SPACING_S = 1.0
 REACH_S = 20.0
 """How long an attempt waits for a host that does not answer before it is not run."""
+
+KERNEL_LINES_KEPT = 200
 
 SETTLE_S = 20.0
 """GPUs of a host that just ended an attempt of ours get this long to give their memory back."""
@@ -115,10 +117,19 @@ async def _fit_hosts(ledger: Ledger, hosts: Sequence[Host], subject: Subject, ne
         await ledger.tell(PreflightDone(findings, under))
         for host in hosts:
             name = f"facts.{host.name}.json"
-            artifacts.write(ledger.office.folder, ledger.attempt, name, msgspec.json.encode(facts[host.name]))
+            artifacts.write(ledger.office.folder, ledger.attempt, name, msgspec.json.encode(_kept(facts[host.name])))
         if blocking:
             raise NotRun(_refusal(blocking))
         return facts
+
+
+def _kept(facts: HostFacts) -> HostFacts:
+    """The facts as they are kept with an attempt: with the end of the kernel's log, not thousands of lines of it."""
+    log = facts.kernel_log
+    if not isinstance(log, Known) or len(log.value.lines) <= KERNEL_LINES_KEPT:
+        return facts
+    end = msgspec.structs.replace(log.value, lines=log.value.lines[-KERNEL_LINES_KEPT:], complete=False)
+    return msgspec.structs.replace(facts, kernel_log=Known(end, log.source))
 
 
 async def _survey(ledger: Ledger, hosts: Sequence[Host], subject: Subject) -> Mapping[str, HostFacts]:
@@ -131,7 +142,7 @@ async def _ask(ledger: Ledger, host: str, models: Sequence[str]) -> HostFacts:
     begun, patience = time.monotonic(), None
     while True:
         try:
-            return await ledger.office.site.survey(host, models)
+            return await ledger.office.site.survey(host, models, light=True)
         except SiteError as error:
             patience = _patience_s(ledger, host) if patience is None else patience
             if not error.retry or time.monotonic() >= begun + patience or ledger.stop_asked():

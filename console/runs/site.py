@@ -96,8 +96,11 @@ class Collected(msgspec.Struct, frozen=True):
 class Site(Protocol):
     """The acts and looks a conductor needs. Every call may raise SiteError; none keeps local memory."""
 
-    async def survey(self, host: str, models: Sequence[str]) -> HostFacts:
-        """Everything a probe reads of the host, what its engine says, and what its cache has of the models."""
+    async def survey(self, host: str, models: Sequence[str], *, light: bool = False) -> HostFacts:
+        """Everything a probe reads of the host, what its engine says, and what its cache has of the models.
+
+        `light` leaves out what takes long on a host and no run depends on (amd-smi and its kind).
+        """
 
     def pull(self, host: str, ref: str) -> AsyncIterator[FetchProgress]:
         """Pull an image, yielding progress; ends when it is there. Finished layers are kept when it is cut off."""

@@ -138,7 +138,7 @@ class FakeSite:
     def _find(self, part: Part) -> Container | None:
         return self.world.containers.get((part.host, part.container))
 
-    async def survey(self, host: str, models: Sequence[str]) -> HostFacts:
+    async def survey(self, host: str, models: Sequence[str], *, light: bool = False) -> HostFacts:
         facts: HostFacts = await self.world.act(lambda: facts_of(self.world, host), host)
         return facts
 
