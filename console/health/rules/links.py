@@ -212,7 +212,10 @@ def mesh(say: Say) -> Iterable[Finding]:
         if isinstance(gpu.xgmi_peers, Known) and gpu.xgmi_peers.value < total - 1
     }
     hives = Counter(gpu.hive_id.value for gpu in say.devices if isinstance(gpu.hive_id, Known))
-    if few:
+    if few and say.in_guest and not any(_in_mesh(gpu) for gpu in say.devices):
+        hidden = Unknown("no xGMI link is shown to the guest", "io_links of the KFD topology")
+        yield say.unknown("which GPUs are linked", hidden, **say.in_guest)
+    elif few:
         yield say.failed(
             f"GPUs that do not reach all others over xGMI: {pairs(few)}",
             expected=f"{total - 1} peers each",

@@ -19,7 +19,6 @@ _BIOS = {
     "xgmi_width": ("xGMI link width forced to x16, highest speed", ""),
     "ten_bit_tag": ("PCIe ten-bit tag Auto", "sudo lspci -vvv | grep 10BitTagReq"),
     "tsme": ("TSME disabled", "sudo dmesg | grep -i 'memory encryption'"),
-    "acs": ("ACS off on bare metal: no SrcValid+", "sudo lspci -vvv | grep ACSCtl"),
     "dimms": ("DIMM speed and population", "sudo dmidecode -t 17"),
 }
 

@@ -110,6 +110,17 @@ SETTINGS: tuple[Setting, ...] = (
         default=_advised("system.c2_disabled", True, source=_MI300X_GUIDE),
     ),
     Setting(
+        id="host.acs",
+        area="host",
+        fact="system.acs_bridges",
+        what="number of PCIe bridges with access control",
+        explain="PCIe access control does not lead traffic between devices astray",
+        detail="With access control on, transfers between GPUs and network adapters go through the processor. On bare "
+        "metal it should be off; guests need it on. Only root can see it.",
+        remedy="BIOS: ACS Control: Disabled; or at boot: setpci on the bridges that lspci -vvv shows with SrcValid+",
+        default=_advised("system.acs_bridges", 0, source=f"{_MI300X_GUIDE}; CVS platform checks"),
+    ),
+    Setting(
         id="host.thp",
         area="host",
         fact="system.thp",

@@ -39,6 +39,14 @@ def test_a_sound_host_passes(cli: "RunCli", described: Path, make_root: "MakeRoo
     assert done.code == 0
 
 
+@pytest.mark.parametrize("server", ["mi300x-2x9554", "mi300x-2x9654", "mi325x-2x9654", "mi355x"])
+def test_every_kind_of_reference_server_passes_its_own_profile(
+    cli: "RunCli", home: Path, make_root: "MakeRoot", server: str
+) -> None:
+    done = cli("health", "--bundle", make_root("node01", server=server), "--server", server, "--json")
+    assert (states(done.out), done.code) == ({}, 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "check"),
     [

@@ -122,6 +122,7 @@ def system() -> System:
         thp=known("madvise"),
         governor=known("performance"),
         c2_disabled=known(True),
+        acs_bridges=known(0),
         memlock_bytes=known(UNLIMITED),
         open_files=known(1048576),
         uptime_s=known(86_400.0),

@@ -52,6 +52,7 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[int, ...] | None, str, State, str]
     ("no realloc=off", {"system.cmdline": known("ro iommu=pt")}, None, "host.pci_realloc", WARN, "absent"),
     ("the last pci= wins", {"system.cmdline": known("pci=realloc=off pci=noats")}, None, "host.pci_realloc", WARN, ""),
     ("SMT on", {"system.smt_active": known(True)}, None, "host.smt", WARN, "yes"),
+    ("ACS on", {"system.acs_bridges": known(12)}, None, "host.acs", WARN, "12"),
     ("C2 on", {"system.c2_disabled": known(False)}, None, "host.c2", WARN, "no"),
     ("processors offline", {"system.cpus_online": known(100)}, None, "host.processors", WARN, "100 of 128"),
     ("L3 as NUMA", {"system.numa_nodes": known(24)}, None, "host.numa", WARN, "24 NUMA nodes"),
@@ -234,6 +235,16 @@ def test_links_of_virtual_functions_are_not_held_against_the_guest(
     blind = change(guest, {"gpu.ras": Unknown("in a guest")})
     (found,) = check(blind, "ras.uncorrectable").findings
     assert (found.state, "virtualisation host" in found.waived) == (UNKNOWN, True)
+
+
+def test_a_guest_that_is_shown_no_links_is_not_held_against_them(
+    check: Judge, change: Change, healthy: HostFacts
+) -> None:
+    guest = change(healthy, {"gpu.virtual_function": known(True), "gpu.xgmi_peers": known(0)})
+    assert check(guest, "xgmi.mesh").state is PASS
+    assert check(change(healthy, {"gpu.xgmi_peers": known(0)}), "xgmi.mesh").state is FAIL
+    partly = change(guest, {"gpu.xgmi_peers": known(7)}, only=[0, 1])
+    assert check(partly, "xgmi.mesh").state is FAIL
 
 
 def test_one_link_down_among_others_is_a_fault(check: Judge, change: Change, healthy: HostFacts) -> None:
