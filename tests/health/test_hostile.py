@@ -4,7 +4,7 @@ import json
 import xml.etree.ElementTree as ET
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console.fleet.probe.kernel_log import kernel_lines
@@ -24,6 +24,7 @@ def is_safe(text: str) -> bool:
     return not any((ord(char) < 32 and char not in "\n\t") or 0x7F <= ord(char) < 0xA0 for char in text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=80) | SEEDS, max_size=8), st.text(max_size=60))
 def test_no_control_character_of_a_host_reaches_a_report(raw: list[bytes], word: str) -> None:
     lines = kernel_lines(clean(b"\n".join(raw)).split("\n"))
@@ -44,6 +45,7 @@ def test_no_control_character_of_a_host_reaches_a_report(raw: list[bytes], word:
     assert rendered["nagios"].splitlines()[0].count("|") == 1
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_line_is_classified_without_a_crash(raw: bytes) -> None:
     for line in kernel_lines(clean(raw).split("\n")):
@@ -51,6 +53,7 @@ def test_any_line_is_classified_without_a_crash(raw: bytes) -> None:
         device_of(line.text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=6))
 def test_noise_is_no_fault_of_hardware(raw: list[bytes]) -> None:
     found = faults(kernel_lines(clean(b"\n".join(raw)).split("\n")))

@@ -73,8 +73,15 @@ def main(
         return _watch(settings, hosts, every, rounds, wide=wide, by_gpu=by_gpu)
     from console.desk import surveying_status
 
-    look = asyncio.run(surveying_status.of_hosts(settings, hosts, asking.asker()))
+    look = asyncio.run(surveying_status.of_hosts(settings, hosts or _sides(diff), asking.asker()))
     return _show(settings, look, wide, by_gpu, diff, as_json)
+
+
+def _sides(diff: tuple[str, str] | None) -> str | None:
+    """Of two hosts only those two are looked at; the fleet's majority needs all."""
+    if diff is None or diff[1] == "fleet":
+        return None
+    return diff[0] if diff[1] == "profile" else f"{diff[0]},{diff[1]}"
 
 
 def _show(
