@@ -35,10 +35,14 @@ class Exit(NamedTuple):
 
 
 class Meet(NamedTuple):
-    """Wait until an event happens, or simulated seconds have passed; the program looks which it was."""
+    """Wait until an event happens, or simulated seconds have passed; the program looks which it was.
+
+    `least_s` are real seconds to wait at least: whoever starts the others is not as fast as the lab.
+    """
 
     event: asyncio.Event
     timeout_s: float
+    least_s: float = 0.0
 
 
 Act = Wait | Say | Exit | Meet

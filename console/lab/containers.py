@@ -227,7 +227,7 @@ class Container:
                     self.log.write(STDERR, entry.mark("deadline reached", "\n"))
                     return entry.DEADLINE_CODE, False
             elif isinstance(act, Meet):
-                left = self.clock.real(act.timeout_s)
+                left = max(self.clock.real(act.timeout_s), act.least_s)
                 left = left if until is None else min(left, until - loop.time())
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(act.event.wait(), max(0.0, left))

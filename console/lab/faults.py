@@ -84,7 +84,8 @@ class FaultsError(ValueError):
 
 @dataclass(frozen=True)
 class Fault:
-    """One failure. `host` is a glob; `when` must occur in the program's command line or image; `times` 0 is always."""
+    """One failure. `host` is a glob; `when` must occur in the program's image, command line or
+    environment (`NODE_RANK=1`); `times` 0 is always."""
 
     name: str
     host: str = "*"

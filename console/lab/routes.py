@@ -196,6 +196,10 @@ async def _attach(engine: Engine, request: Request, key: str) -> Answer:
         feed = asyncio.create_task(_feed_stdin(container, reader, early, stdin))
         try:
             writer.write(past)
+            if live and stdin and not streams:
+                # nothing is asked for: the engine is done when it has handed over what came
+                await feed
+                return
             while live and (entry := await queue.get()) is not None:
                 if entry.stream in streams:
                     writer.write(frame(entry.stream, entry.data))

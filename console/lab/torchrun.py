@@ -15,6 +15,9 @@ from console.lab.train_rates import FITS
 RENDEZVOUS_S = 900.0
 """torchrun's own patience, in simulated seconds."""
 
+PATIENCE_S = 20.0
+"""Real seconds a rank waits for the others at least, however fast the lab plays."""
+
 STOPS = {"rank-dies": 0.35, "stall": 0.4, "hang": 0.0, "gpu-hang": 0.5, "killed-for-memory": 0.5, "oom": 0.0}
 """The part of the steps after which a failure ends or freezes a node."""
 
@@ -142,7 +145,7 @@ class Session:
         )  # fmt: skip
         self._job = job
         job.slow = job.slow or around.fault == "socket-fallback" or not network.devices
-        yield Meet(job.ready, RENDEZVOUS_S)
+        yield Meet(job.ready, RENDEZVOUS_S, PATIENCE_S)
         if not job.ready.is_set():
             yield err(self._nobody(address, job, fabric.listening(owner or "", self._port)))
             yield Exit(1)

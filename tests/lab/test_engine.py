@@ -248,11 +248,24 @@ async def test_secrets_over_stdin_and_the_markers_of_the_entry(client: "Client",
     head = await again.reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 UPGRADED")
     again.writer.write(b"\nbegin\nhf_token hf_abcdefgh\nend\n")
+    again.writer.write_eof()
     assert (await client.call("POST", "/containers/job/wait")).json["StatusCode"] == 0
     text = await client.text("job")
     marks = ["waiting for secrets", "secrets received", "started"]
     assert text.splitlines() == [f"@@instinct {mark}" for mark in marks]
     assert "hf_abcdefgh" not in (await client.call("GET", "/containers/job/json")).body.decode()
+
+
+async def test_a_delivery_is_over_when_its_input_is_whatever_the_program_does(client: "Client", kit: "Kit") -> None:
+    await client.create("job", ["sleep", "infinity"], **kit.wrapped(secrets="hf_token"))
+    await client.start("job")
+    channel = await client.channel()
+    channel.send("POST", "/containers/job/attach?stream=1&stdin=1")
+    await _hijacked(channel)
+    channel.writer.write(b"begin\nhf_token hf_abcdefgh\nend\n")
+    channel.writer.write_eof()
+    assert await channel.reader.read() == b""
+    assert (await client.state("job"))["Running"]
 
 
 async def test_the_deadline_ends_a_program_without_anyone(client: "Client", kit: "Kit") -> None:

@@ -129,7 +129,8 @@ async def test_two_jobs_after_each_other_differ_by_noise(two: Lab) -> None:
     assert figures[0][-1] == pytest.approx(figures[1][-1], rel=0.03)
 
 
-async def test_a_rank_waits_for_the_others_and_gives_up_in_the_end(two: Lab) -> None:
+async def test_a_rank_waits_for_the_others_and_gives_up_in_the_end(two: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.lab.torchrun.PATIENCE_S", 0.0)
     alone = await Node(two, 0, 2, {}, {"Privileged": True}).end()
     assert alone.code == 1
     assert "Timed out after 901 seconds waiting for clients. 1/2 clients joined." in alone.text
@@ -139,7 +140,10 @@ async def test_a_rank_waits_for_the_others_and_gives_up_in_the_end(two: Lab) -> 
 
 
 @pytest.mark.parametrize("address", ["10.250.0.1", "no-such-host.lab", "localhost"])
-async def test_a_wrong_master_address_brings_nobody_together(two: Lab, address: str) -> None:
+async def test_a_wrong_master_address_brings_nobody_together(
+    two: Lab, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.lab.torchrun.PATIENCE_S", 0.0)
     nodes = await ended(job(two, {"MASTER_ADDR": address}))
     assert [node.code for node in nodes] == [1, 1]
     assert f"while trying to connect to ({address}, 6020)" in nodes[1].text
