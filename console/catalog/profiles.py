@@ -9,6 +9,7 @@ import msgspec
 from console.catalog.errors import suggestion
 from console.catalog.locate import KeyPath
 from console.catalog.strict import Source
+from console.health.fact_paths import known_paths
 from console.model.profile import ContainerOptions, GpuSpec, Image, ModelCard, ServerProfile, VllmTraits
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{7,64}")
@@ -57,12 +58,19 @@ def read_model(source: Source) -> ModelCard | None:
 
 
 def read_server(source: Source, gpus: Mapping[str, GpuSpec]) -> ServerProfile | None:
-    """The server profile of a file; its GPU has to be known."""
+    """The server profile of a file; its GPU has to be known, and so has every fact it expects something of."""
     server = source.record(source.data, ServerProfile)
-    if server is not None and server.gpu not in gpus:
-        source.problem(("gpu",), f"no GPU is called {server.gpu!r}{suggestion(server.gpu, gpus)}")
+    if server is None:
         return None
-    return server
+    before = len(source.problems)
+    if server.gpu not in gpus:
+        source.problem(("gpu",), f"no GPU is called {server.gpu!r}{suggestion(server.gpu, gpus)}")
+    facts = known_paths()
+    for index, item in enumerate(server.expect):
+        if item.fact not in facts and not item.fact.startswith("cmdline."):
+            said = f"no fact of a host is called {item.fact!r}{suggestion(item.fact, facts)}"
+            source.problem(("expect", index, "fact"), said)
+    return server if len(source.problems) == before else None
 
 
 def read_images(source: Source) -> Iterator[tuple[KeyPath, Image]]:
