@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,11 +44,17 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def make_plan(
-    settings: Settings, request: Request, *, ask: Ask | None = None, site: DockerSite | None = None
+    settings: Settings,
+    request: Request,
+    *,
+    ask: Ask | None = None,
+    site: DockerSite | None = None,
+    looking: Callable[[], object] = lambda: None,
 ) -> Planned:
     """Survey the hosts a request means and plan it on them; with `server`, plan on paper and ask nobody.
 
-    Raises the errors of the catalog, the fleet file and the plan.
+    `looking` is called when everything asked for was understood and hosts are asked. Raises the errors of the catalog,
+    the fleet file and the plan.
     """
     if request.server is not None:
         catalog = desk.fleet_catalog(settings)
@@ -60,6 +66,7 @@ async def make_plan(
     cells = planning.chosen_cells(request, catalog)
     cards = (catalog.model(cell.model) for cell in cells)
     models = tuple(dict.fromkeys(card.id for card in cards if not card.inside_image))
+    looking()
     async with use_site(fleet, site, ask) as used:
         seen = await survey(used, hosts, models)
     plan = planning.make(request, catalog, hosts, seen.answers)

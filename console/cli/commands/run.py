@@ -99,8 +99,9 @@ async def open_new(settings: "Settings", asked: "Request", site: "DockerSite | N
     from console.desk import launching
     from console.model.finding import Effect
 
-    printing.note("looking at the hosts …")
-    planned = await launching.make_plan(settings, asked, site=site)
+    planned = await launching.make_plan(
+        settings, asked, site=site, looking=lambda: printing.note("looking at the hosts …")
+    )
     run = await launching.open_run(settings, planned)
     attempts = planned.plan.attempts
     blocked = [item for item in attempts if item.effects(Effect.BLOCK) or item.effects(Effect.SPOIL, asked.accept)]
