@@ -101,8 +101,8 @@ KIND_BY_SERVER = {kind.server: kind for kind in KINDS}
 def lineup(count: int, servers: Sequence[str] = ()) -> tuple[tuple[str, Kind], ...]:
     """Names and kinds of so many hosts, numbered by GPU. `servers`: these kinds in turn. KeyError for an unknown one.
 
-    Else two MI300X kinds and the MI325X in turn; the hosts 7 to 12 are all of AMD's training kind, so that a lab of
-    12 has a job's eight alike.
+    Else two MI300X kinds and the MI325X in turn; from 12 hosts on, the hosts 7 to 12 are all of AMD's training kind,
+    so that there are a job's eight alike.
     """
     seen: dict[str, int] = {}
     hosts = []
@@ -110,7 +110,7 @@ def lineup(count: int, servers: Sequence[str] = ()) -> tuple[tuple[str, Kind], .
         kind = KINDS[index % 3]
         if servers:
             kind = KIND_BY_SERVER[servers[index % len(servers)]]
-        elif 6 <= index < 12:
+        elif 6 <= index < 12 <= count:
             kind = KIND_BY_SERVER["mi300x-2x9654"]
         gpu = kind.gpu.name.lower()
         seen[gpu] = seen.get(gpu, 0) + 1
