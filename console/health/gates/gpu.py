@@ -25,7 +25,7 @@ def present(ask: Ask) -> Iterable[Finding]:
     expected = f"{ask.need.gpus} GPUs bound to amdgpu"
     if isinstance(fact, Unknown):
         why = "the cell runs on GPUs"
-        yield ask.unknown(CheckId.GPU_PRESENT, Effect.BLOCK, "the GPUs", fact, expected=expected, source=why)
+        yield ask.unknown(CheckId.GPU_PRESENT, Effect.BLOCK, "what GPUs there are", fact, expected=expected, source=why)
     elif not fact.value:
         yield ask.failed(
             CheckId.GPU_PRESENT,
