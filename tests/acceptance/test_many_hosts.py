@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 HOSTS = 64
 
+pytestmark = pytest.mark.xdist_group("64 hosts")
+
 
 @pytest.fixture(scope="module")
 def lab(lab_of: "LabOf") -> "Played":

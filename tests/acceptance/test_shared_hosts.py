@@ -29,8 +29,9 @@ def test_a_host_that_another_console_holds_is_skipped_and_its_holder_named(lab: 
     with lab.slowly():
         holder = lab.start("run", *kit.one_cell, "--hosts", FIRST)
         run = kit.run_id(kit.read_until(holder, SLOW_TO_END.format(host=FIRST)))
-        refused = lab.run("run", *kit.one_cell, "--hosts", f"{FIRST},{SECOND}", "--json", **other_store(lab))
-    held = kit.end(holder)
+        other = lab.start("run", *kit.one_cell, "--hosts", f"{FIRST},{SECOND}", "--json", **other_store(lab))
+        kit.read_until(other, f"on {FIRST}: not run: ")
+    held, refused = kit.end(holder), kit.end(other)
 
     rows = {row["hosts"][0]: row for row in refused.json["rows"]}
     assert held.code == 0, held.err
