@@ -55,7 +55,8 @@ def fitting(
     if len(kin) < cell.nodes:
         return wish, ()
     notes = [_left_out(name, item) for name, item in hindrances.items() if item is not None]
-    return kin, notes
+    other = [host for host in fit if host not in kin]
+    return kin, [*notes, *(_unlike(host, facts[host.name], catalog) for host in other)]
 
 
 def _hindrance(
@@ -81,6 +82,18 @@ def _left_out(host: str, why: Finding) -> Finding:
         state=State.WARN,
         seen=f"left out: {why.seen}",
         remedy=why.remedy,
+        effect=Effect.NOTE,
+    )
+
+
+def _unlike(host: Host, facts: HostFacts, catalog: Catalog) -> Finding:
+    driver = value_or(facts.driver.amdgpu_version, "unknown")
+    return Finding(
+        check="hosts",
+        host=host.name,
+        state=State.WARN,
+        seen=f"left out: {_gpu(host, facts, catalog) or 'its GPU'} with amdgpu {driver} is unlike the others",
+        remedy=f"--hosts {host.name} runs it there",
         effect=Effect.NOTE,
     )
 

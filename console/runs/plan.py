@@ -21,7 +21,7 @@ from console.runs.fitness import Job, block, fitting, judge_hosts
 from console.runs.placement import seat_on_paper, seats_of
 from console.runs.request import Request
 from console.runs.schedule import interleave
-from console.workloads.base import Workload, WorkloadError, registry
+from console.workloads.base import WorkloadError, registry
 
 DOWNLOAD_BYTES_PER_S = 125e6
 """Assumed for fetch estimates: 1 Gbit/s, the slowest link such servers usually have."""
@@ -150,7 +150,7 @@ def plan_cell(
         need = workload.need(cell, image, model)
     except WorkloadError as error:
         return msgspec.structs.replace(base, findings=(block("workload", first, str(error)),))
-    findings = list(_support(workload, cell, first))
+    findings: list[Finding] = []
     server = _server(catalog, request.server)
     if hosts:
         job = Job(cell=cell, image=image, model=model, need=need)
@@ -197,12 +197,6 @@ def full_digest(image: Image) -> str | None:
 
 def _server(catalog: Catalog, name: str | None) -> ServerProfile | None:
     return catalog.server(name) if name else None
-
-
-def _support(workload: Workload, cell: AnyCell, host: str) -> Sequence[Finding]:
-    if workload.runnable:
-        return ()
-    return (block("workload", host, f"{cell.workload} rows are planned and listed; this version does not run them"),)
 
 
 def _seats(

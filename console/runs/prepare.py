@@ -58,9 +58,6 @@ class NotRun(Exception):
 async def prepare(ledger: Ledger, hosts: Sequence[Host], attempt_try: int) -> Launch:
     """The launch of an attempt on hosts that may run it. Raises NotRun with the reason."""
     subject = ledger.subject()
-    if not subject.workload.runnable:
-        line = f"{subject.cell.workload} rows are planned and listed; this version does not run them"
-        raise NotRun(Failure(failure=FailureClass.NOT_SUPPORTED, line=line))
     try:
         need = subject.workload.need(subject.cell, subject.image, subject.model)
     except WorkloadError as error:
@@ -176,7 +173,7 @@ def _blocking(findings: Sequence[Finding], accepted: Sequence[str]) -> list[Find
 
 
 def _refusal(blocking: Sequence[Finding]) -> Failure:
-    first = min(blocking, key=lambda item: item.effect is not Effect.BLOCK)
+    first = min(blocking, key=lambda item: (item.effect is not Effect.BLOCK, item.check not in _CLASSES))
     remedy = first.remedy
     if first.effect is Effect.SPOIL:
         remedy = f"{remedy}; or run it all the same, spoiled, with --accept {first.check}".removeprefix("; ")

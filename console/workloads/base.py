@@ -36,8 +36,6 @@ class Workload(Protocol):
 
     name: str
     params: type[msgspec.Struct]
-    runnable: bool
-    """False while only planning is supported; such cells are listed and end as `not run`."""
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """What the cell asks of its hosts, with times in seconds. Raises WorkloadError."""

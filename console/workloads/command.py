@@ -24,7 +24,6 @@ class OwnCommand:
 
     name = "command"
     params: type[msgspec.Struct] = CommandParams
-    runnable = True
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """As the row says; without an expected time an hour is assumed for the deadline."""

@@ -13,7 +13,7 @@ from console.workloads.flux_reader import BATCHES, SUMMARY, FluxReader
 from console.workloads.places import PART
 from console.workloads.setup_scripts import FLUX
 from console.workloads.train_fsdp import relabelled
-from console.workloads.training import PYTORCH_ENV, RUNNABLE, bash, need, one_node, secrets
+from console.workloads.training import PYTORCH_ENV, bash, need, one_node, secrets
 
 _CHECKOUT = "/workspace/FluxBenchmark"
 _DATA = "bghira/pseudo-camera-10k"
@@ -32,7 +32,6 @@ class Flux:
 
     name = "flux"
     params: type[msgspec.Struct] = FluxParams
-    runnable = name in RUNNABLE
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """The time is iterations x images over the reference, for every batch size of the launcher's configuration."""

@@ -17,7 +17,6 @@ from console.workloads.places import PART
 from console.workloads.setup_scripts import MEGATRON_DEEPSEEK, MEGATRON_LLAMA
 from console.workloads.training import (
     LLAMA_3_TOKENIZER,
-    RUNNABLE,
     TOKENIZER_REVISION,
     bash,
     need,
@@ -98,7 +97,6 @@ class MegatronLlama:
 
     name = "megatron-llama"
     params: type[msgspec.Struct] = MegatronLlamaParams
-    runnable = name in RUNNABLE
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """The time is iterations x global batch x length over the reference's tokens/s of all GPUs."""
@@ -152,7 +150,6 @@ class MegatronDeepseek:
 
     name = "megatron-deepseek"
     params: type[msgspec.Struct] = MegatronDeepseekParams
-    runnable = name in RUNNABLE
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """The time is iterations x global batch x length over the reference's tokens/s of all GPUs."""

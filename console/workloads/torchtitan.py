@@ -18,7 +18,6 @@ from console.workloads.train_fsdp import relabelled
 from console.workloads.training import (
     LLAMA_3_TOKENIZER,
     PYTORCH_ENV,
-    RUNNABLE,
     TOKENIZER_REVISION,
     bash,
     need,
@@ -48,7 +47,6 @@ class Torchtitan:
 
     name = "torchtitan"
     params: type[msgspec.Struct] = TorchtitanParams
-    runnable = name in RUNNABLE
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """The time is steps x batch x length over the reference's tokens/s per GPU."""

@@ -17,7 +17,7 @@ from console.workloads.flops import LLAMA_3_8B, MISTRAL_7B, tokens_per_s
 from console.workloads.places import PART
 from console.workloads.setup_scripts import TRAIN_FSDP
 from console.workloads.train_fsdp_reader import TrainFsdpReader
-from console.workloads.training import PYTORCH_ENV, RUNNABLE, bash, need, one_node
+from console.workloads.training import PYTORCH_ENV, bash, need, one_node
 
 _CHECKOUT = "/workspace/pytorch-training-benchmark"
 _SOURCE = "https://github.com/AMD-AIG-AIMA/pytorch-training-benchmark"
@@ -47,7 +47,6 @@ class TrainFsdp:
 
     name = "train-fsdp"
     params: type[msgspec.Struct] = TrainFsdpParams
-    runnable = name in RUNNABLE
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """The time is steps x batch x length over the reference's tokens/s per GPU."""

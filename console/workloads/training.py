@@ -10,8 +10,6 @@ from console.workloads.base import WorkloadError
 _STARTUP_S = 600.0
 """An assumption: import, model set-up, compilation and first, slow steps. No source measures it."""
 
-RUNNABLE: frozenset[str] = frozenset()
-"""Training workloads that are run and not only planned, by name."""
 
 LLAMA_3_TOKENIZER = "meta-llama/Llama-3.1-8B"
 TOKENIZER_REVISION = "d04e592bb4f6aa9cfee91e2e20afa771667e1d4b"

@@ -30,7 +30,6 @@ class Throughput:
 
     name = "vllm-throughput"
     params: type[msgspec.Struct] = ThroughputParams
-    runnable = True
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """The measuring time is prompts x output length over the reference rate."""
@@ -77,7 +76,6 @@ class Latency:
 
     name = "vllm-latency"
     params: type[msgspec.Struct] = LatencyParams
-    runnable = True
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """The measuring time is the reference latency times all iterations, warm-ups included."""

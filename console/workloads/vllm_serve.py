@@ -35,7 +35,6 @@ class Serve:
 
     name = "vllm-serve"
     params: type[msgspec.Struct] = ServeParams
-    runnable = True
 
     def need(self, cell: AnyCell, image: Image, model: ModelCard) -> Need:
         """As the offline run, and a free port: containers share the host's network."""

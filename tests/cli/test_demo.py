@@ -6,15 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from console.catalog import shelf
 
 
+@pytest.mark.timeout(300)
 def test_the_demo_shows_every_matrix_with_every_figure_marked_simulated(tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("INSTINCT_", "HF_"))}
     env |= {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
-    argv = [sys.executable, "-m", "console", "demo", "--headless", "--speed", "4000", "-o", str(tmp_path / "all.json")]
+    argv = [sys.executable, "-m", "console", "demo", "--headless", "-o", str(tmp_path / "all.json")]
 
-    done = subprocess.run(argv, env=env, text=True, capture_output=True, timeout=110)
+    done = subprocess.run(argv, env=env, text=True, capture_output=True, timeout=280)
 
     assert done.returncode == 0, done.stderr[-2000:]
     catalog = shelf.load()
@@ -24,9 +27,9 @@ def test_the_demo_shows_every_matrix_with_every_figure_marked_simulated(tmp_path
     cells = {(matrix.name, cell.id) for matrix in catalog.matrices.values() for cell in matrix.cells}
     assert {(row["matrix"], row["cell"]) for row in rows} == cells
     assert all(row["simulated"] for row in rows)
-    measured = [row for row in rows if row["value"] is not None]
-    assert {row["matrix"] for row in measured} == {"vllm-0.8.5-latency", "vllm-0.8.5-throughput"}
-    assert {row["reference_set"] for row in measured} == {"lab"}
-    assert {row["failure"] for row in rows if row["value"] is None} == {"not_supported"}
-    assert done.stdout.count("(simulated)") >= len(measured)
+    assert {row["state"] for row in rows} == {"ok"}, [row for row in rows if row["state"] != "ok"]
+    assert {row["reference_set"] for row in rows} == {"lab"}
+    declared = {(matrix.name, cell.id): cell.metric for matrix in catalog.matrices.values() for cell in matrix.cells}
+    assert {(row["matrix"], row["cell"]): row["metric"] for row in rows} == declared
+    assert done.stdout.count("(simulated)") >= len(rows)
     assert list(tmp_path.glob("instinct*")) == []

@@ -56,11 +56,13 @@ def test_what_is_run_otherwise_than_published_says_why(cli: "RunCli") -> None:
     assert " running " in out
 
 
-def test_training_rows_are_planned_and_blocked(cli: "RunCli") -> None:
+def test_training_rows_are_planned_rank_by_rank(cli: "RunCli") -> None:
     out = cli("plan", "megatron-25.5-llama", "--server", "mi300x-2x9654").out
 
-    assert out.startswith("8 attempts: 8 cells, on paper; 8 blocked, 0 spoiled, 0 ready\n")
-    assert "block workload: " in out
+    assert out.startswith("8 attempts: 8 cells, on paper")
+    assert "block" not in out
+    assert "rank 7 on mi300x-2x9654-7" in out
+    assert "NODE_RANK=7" in out
 
 
 @pytest.mark.parametrize("place", ["each", "spread"])

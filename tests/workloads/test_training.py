@@ -23,7 +23,6 @@ from console.workloads.flops import (
     tflops_per_s,
     tokens_per_s,
 )
-from console.workloads.training import RUNNABLE
 
 MakeCell = Callable[..., Any]
 TFLOPS = "tflops_per_s_per_gpu"
@@ -239,7 +238,6 @@ TRAINING = ("train-fsdp", "torchtitan", "flux", "megatron-llama", "megatron-deep
 def test_every_training_program_can_be_read_and_knows_its_parameters(name: str) -> None:
     workload = registry()[name]
     assert workload.name == name
-    assert workload.runnable == (name in RUNNABLE)
     assert workload.reader(None, "main").feed(()) == []
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         msgspec.convert({"colour": 1}, workload.params)

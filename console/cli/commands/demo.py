@@ -46,8 +46,8 @@ def main(
 ) -> Exit:
     """Run every shipped matrix on simulated hosts, in the very way `run` does on real ones; no hardware is needed.
 
-    Every figure is marked simulated and held against the lab's own fictional references. Training rows are listed as
-    not run. Lab and store are temporary unless --dir or --store says where they stay.
+    Every figure is marked simulated and held against the lab's own fictional references. Lab and store are temporary
+    unless --dir or --store says where they stay.
     """
     from console.cli import ending, follow
     from console.desk import history, tables
@@ -61,11 +61,7 @@ def main(
             return Exit.INTERRUPTED
         settings = demo_settings(front, base)
         code = ending.report(settings, run, outputs, as_json=as_json)
-        done = history.ending(settings, run)
-        if history.find_run(settings, run).why == "stopped":
-            return Exit.INTERRUPTED
-        # Training rows cannot run in this version; a demo that ran all the others has done what it is for.
-        return Exit.DONE if done.ok and not done.failed else code
+        return Exit.INTERRUPTED if history.find_run(settings, run).why == "stopped" else code
 
 
 def demo_settings(front: Front, base: Path) -> "Settings":
