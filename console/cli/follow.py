@@ -120,6 +120,25 @@ def tidied_up() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def tidied_up_waiting() -> Iterator[None]:
+    """As `tidied_up`, inside a loop: it ends where it waits, never in the middle of a step or of starting a thread."""
+    task, told = asyncio.current_task(), []
+
+    def end() -> None:
+        told.append(True)
+        if task is not None:
+            task.cancel()
+
+    try:
+        with _handling({signal.SIGTERM: end, signal.SIGHUP: end}):
+            yield
+    except asyncio.CancelledError:
+        if told:
+            raise KeyboardInterrupt from None
+        raise
+
+
+@contextlib.contextmanager
 def _handling(handlers: Handlers) -> Iterator[None]:
     """Signals go to these handlers, then again to whom they went before. What `nohup` ignores stays ignored."""
     loop = asyncio.get_running_loop()

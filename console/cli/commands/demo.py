@@ -86,14 +86,16 @@ async def _run(front: Front, base: Path, hosts: int, speed: float) -> str | None
 
     lab = Lab(base / "lab", hosts=hosts, speed=speed)
     printing.note(f"starting {hosts} simulated hosts …")
-    await lab.start()
+    with follow.tidied_up_waiting():
+        await lab.start()
     try:
         settings = demo_settings(front, base)
         fleet = desk.fleet(settings)
         catalog = desk.catalog(settings, fleet)
         asked = Request(matrices=tuple(catalog.matrices), place="spread", label="demo", if_busy="wait", fetch=True)
         async with surveying.open_site(fleet) as site:
-            run = await open_new(settings, asked, site)
+            with follow.tidied_up_waiting():
+                run = await open_new(settings, asked, site)
             display = live.display(run)
             try:
                 return run if await follow.conduct(settings, run, display, site) else None
