@@ -159,7 +159,8 @@ def test_all_or_none_runs_everything_when_nothing_is_in_the_way(lab: "Played", k
 
 def test_nothing_is_started_after_until_and_what_had_begun_is_measured(lab: "Played", kit: "Kit") -> None:
     with lab.slowly():
-        process = lab.start("run", kit.one_cell[0], "--only", "model~70B", "--hosts", FIRST, "--until", "+20s", "--json")
+        wish = (kit.one_cell[0], "--only", "model~70B", "--hosts", FIRST)
+        process = lab.start("run", *wish, "--until", "+20s", "--json")
         kit.read_until(process, SLOW_TO_END.format(host=FIRST))
         begun = time.monotonic()
         kit.eventually(lambda: time.monotonic() > begun + 20)
