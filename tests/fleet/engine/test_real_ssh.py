@@ -41,6 +41,7 @@ while [ $i -lt 1500 ]; do
   i=$((i + 1))
 done
 echo >&2
+sleep 600  # the stream is open for as long as the test needs it
 """
 
 
@@ -48,7 +49,7 @@ echo >&2
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_log_goes_on_exactly_when_the_servers_process_is_killed_or_frozen(
     bench: "Bench", sshd: MakeSshd, keys: "Keys", engine: Engine, a_part: MakePart, launch: Make,
-    blow: signal.Signals, access: DockerAccess,
+    printed: Callable[[str, str], Awaitable[str]], blow: signal.Signals, access: DockerAccess,
 ) -> None:  # fmt: skip
     one = sshd()
     bench.add("node01", one.address, one.port, known=keys.host)
@@ -77,6 +78,8 @@ async def test_a_log_goes_on_exactly_when_the_servers_process_is_killed_or_froze
         with pytest.raises(LinkError) as lost:
             await sitting(length)
         assert lost.value.transport
+    await printed(made, "line 1499")
+    await engine.kill(made)
     await sitting(None)
     direct = [frame async for batch in logs(engine, made, follow=False) for frame in batch]
     assert stored == direct
