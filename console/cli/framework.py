@@ -48,7 +48,7 @@ def _shared() -> list[click.Parameter]:
     shared: dict[str, Any] = {"expose_value": False, "callback": _remember}
     return [
         click.Option(["--fleet"], type=path, metavar="FILE", help="Fleet file to use.", **shared),
-        click.Option(["--store"], type=path, metavar="DIR", help="Folder of the journal, logs and series.", **shared),
+        click.Option(["--store"], type=path, metavar="DIR", help="Folder of journal, logs and result files.", **shared),
         click.Option(["--config"], type=path, metavar="PATH", help="Configuration file, or its folder.", **shared),
         click.Option(
             ["--profiles"],

@@ -37,7 +37,7 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     fleet: str | None = None
     """Path of the fleet file."""
     store: str | None = None
-    """Folder of the journal, logs and series."""
+    """Folder of the journal, logs and result files."""
     profiles: tuple[str, ...] | None = None
     """Folders of own matrices, servers, models, images and references, beside the shipped ones."""
     operator: str | None = None

@@ -87,13 +87,13 @@ async def _begin(site: Site, launch: Launch, part: Part, secrets: Mapping[str, s
     if look.state == "exited":
         await site.release(launch.attempt, (part.host,))
         look = msgspec.structs.replace(look, state="absent")
-    if look.state == "absent":
-        answer = await site.claim(launch)
-        if isinstance(answer, Busy):
-            return  # somebody was faster with the same download: follow theirs
+    if look.state == "absent" and isinstance(await site.claim(launch), Busy):
+        return  # somebody was faster with the same download: follow theirs
+    # one that was made or started and then left (its console died there) is taken on from where it stands
+    if look.state in ("absent", "created"):
         await site.start(part)
-        if part.secrets:
-            await site.give_secrets(part, secrets)
+    if look.state in ("absent", "created", "blocked") and part.secrets:
+        await site.give_secrets(part, secrets)
 
 
 def _launch(host: Host, facts: HostFacts, reference: str, model: ModelCard, hub: Hub, *, with_token: bool) -> Launch:

@@ -392,6 +392,10 @@ class Bench:
         )
         return await open_run(Plan(asked, attempts), self.journal, operator=operator, version="0", simulated=False)
 
+    def site(self) -> FakeSite:
+        """A site that knows nothing yet."""
+        return FakeSite(self.world)
+
     def office(self, run: str, operator: str = "me") -> Office:
         """Everything a conductor needs, with a site that knows nothing yet."""
         row = self.tail.find_run(run)
