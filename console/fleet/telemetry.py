@@ -19,7 +19,9 @@ import msgspec
 from console.fleet.host import Host
 from console.fleet.link import ChannelRefused, CommandFailed, Link, LinkError, LinkLost
 from console.fleet.script import assignments
-from console.model.attempt import HostReading, Reading
+from console.model.attempt import Beat, HostReading, Reading
+
+__all__ = ["Beat", "Decoder", "Gap", "follow", "script", "stream"]
 
 LINE_LIMIT = 4096
 SILENCE_S = 20.0
@@ -142,13 +144,6 @@ _BDF = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _GPU_LINE = re.compile(r"(\d{1,3}) (asleep|(?:(?:\d{1,12}|-) ){6}(?:\d{1,12}|-))", re.ASCII)
 _TIME_LINE = re.compile(r"t (\d{1,12}\.\d\d|-) (\d{1,7}\.\d\d|-) (\d{1,12}|-)", re.ASCII)
 _COUNT_LINE = re.compile(r"x (\d{1,3}) (\d{1,10}(?: \d{1,10}){4})", re.ASCII)
-
-
-class Beat(msgspec.Struct, frozen=True):
-    """One turn: the host, and every GPU as of now. Times are UTC on the host's clock."""
-
-    host: HostReading
-    gpus: tuple[Reading, ...]
 
 
 class Gap(msgspec.Struct, frozen=True):

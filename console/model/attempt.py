@@ -166,6 +166,13 @@ class HostReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     memory_available_bytes: int | None = None
 
 
+class Beat(msgspec.Struct, frozen=True):
+    """One turn of the live readings: the host, and every GPU as of now. Times are UTC on the host's clock."""
+
+    host: HostReading
+    gpus: tuple[Reading, ...]
+
+
 class MetricValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A measured figure. `iteration` is set for figures inside one program run; `origin` says how it came about."""
 
