@@ -232,9 +232,12 @@ def _mode(gpu: Gpu) -> str:
 
 def _sum(gpus: tuple[Gpu, ...] | None, name: str) -> Any:
     """Over all GPUs; None unless every one of them is known."""
-    facts: list[Fact] = [getattr(gpu, name) for gpu in gpus or ()]
-    known = [fact.value for fact in facts if isinstance(fact, Known)]
-    return sum(known) if known and len(known) == len(facts) else None
+    return total([value(getattr(gpu, name)) for gpu in gpus or ()])
+
+
+def total(figures: Sequence[Any]) -> Any:
+    """Their sum; None unless there are any and every one of them is known."""
+    return None if not figures or None in figures else sum(figures)
 
 
 def _docker(facts: HostFacts) -> str:
@@ -274,21 +277,21 @@ def _gpu_row(facts: HostFacts, gpu: Gpu) -> GpuRow:
         simulated=facts.simulated,
         bdf=gpu.bdf,
         model=_model(gpu),
-        oam=_value(gpu.oam_id),
-        hip=_value(gpu.hip_id),
-        render=str(_value(gpu.render_node) or "").rsplit("/", 1)[-1],
-        numa_node=_value(gpu.numa_node),
+        oam=value(gpu.oam_id),
+        hip=value(gpu.hip_id),
+        render=str(value(gpu.render_node) or "").rsplit("/", 1)[-1],
+        numa_node=value(gpu.numa_node),
         partition=_mode(gpu),
-        busy_percent=_value(gpu.busy_percent),
-        vram_used_bytes=_value(gpu.vram_used_bytes),
-        vram_total_bytes=_value(gpu.vram_total_bytes),
-        power_w=_value(gpu.power_w),
-        power_cap_w=_value(gpu.power_cap_w),
-        junction_c=_value(gpu.junction_c),
-        memory_c=_value(gpu.memory_c),
-        sclk_mhz=_value(gpu.sclk_mhz),
+        busy_percent=value(gpu.busy_percent),
+        vram_used_bytes=value(gpu.vram_used_bytes),
+        vram_total_bytes=value(gpu.vram_total_bytes),
+        power_w=value(gpu.power_w),
+        power_cap_w=value(gpu.power_cap_w),
+        junction_c=value(gpu.junction_c),
+        memory_c=value(gpu.memory_c),
+        sclk_mhz=value(gpu.sclk_mhz),
         link=_link(gpu),
-        xgmi=_value(gpu.xgmi_peers),
+        xgmi=value(gpu.xgmi_peers),
         errors=_errors(gpu),
         throttle=_throttle(gpu),
         vbios=_text(gpu.vbios_version),
@@ -319,7 +322,8 @@ def _text(fact: Fact) -> str:
     return str(fact.value) if isinstance(fact, Known) else UNKNOWN
 
 
-def _value(fact: Fact) -> Any:
+def value(fact: Fact) -> Any:
+    """What was read, or None."""
     return fact.value if isinstance(fact, Known) else None
 
 
@@ -329,7 +333,7 @@ def _cpu_text(facts: HostFacts) -> str | None:
 
 
 _COMPARED: Mapping[str, Callable[[HostFacts], str | None]] = {
-    "product": lambda facts: _value(facts.system.product),
+    "product": lambda facts: value(facts.system.product),
     "cpu": _cpu_text,
     "gpu models": lambda facts: None if _gpus(facts) is None else _models(facts),
     **ASPECTS,
