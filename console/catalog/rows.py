@@ -18,6 +18,8 @@ from console.model.units import METRICS, Better
 from console.workloads.base import Workload
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_WITHOUT_GPUS = frozenset({"command"})
+"""Workloads whose rows may ask for no GPU at all; the published programs need theirs."""
 
 
 class RowHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,7 +172,7 @@ class Row:
             precision=str(head.precision),
             image=str(head.image),
             nodes=head.nodes or 1,
-            gpus_per_node=head.gpus_per_node or 1,
+            gpus_per_node=1 if head.gpus_per_node is None else head.gpus_per_node,
             metric=str(head.metric),
             params=params,
             recipe=head.recipe or "unknown",
@@ -192,10 +194,11 @@ class Row:
                 return None
             heads.append(built)
         head = reduce(_over, heads)
-        for key in ("nodes", "gpus_per_node"):
+        fewest = {"nodes": 1, "gpus_per_node": 0 if (self.workload and self.workload.name) in _WITHOUT_GPUS else 1}
+        for key, least in fewest.items():
             count = getattr(head, key)
-            if count is not None and count < 1:
-                self.source.problem(self.place_of(key), f"{count} is not a number of at least 1")
+            if count is not None and count < least:
+                self.source.problem(self.place_of(key), f"{count} is not a number of at least {least}")
                 return None
         return head
 

@@ -64,6 +64,22 @@ def test_a_matrix_takes_over_what_another_says_of_how_but_not_its_rows(example: 
     assert more.title == "RCCL reduce-scatter bandwidth"
 
 
+def test_a_program_of_ones_own_may_do_without_gpus(write: Write, matrix_text: str) -> None:
+    for folder in ("images", "models"):
+        for path in (EXAMPLE / folder).glob("*.toml"):
+            write(f"{folder}/{path.name}", path.read_text())
+    text = (EXAMPLE / "matrices" / "rccl-bandwidth.toml").read_text().replace("gpus_per_node = 8", "gpus_per_node = 0")
+    catalog = load([write("matrices/mine.toml", text)])
+    [cell] = catalog.matrix("rccl-bandwidth").cells
+    need = registry()["command"].need(cell, catalog.image(cell.image), catalog.model(cell.model))
+    assert (cell.gpus_per_node, need.gpus) == (0, 0)
+
+
+def test_a_published_program_may_not(write: Write, matrix_text: str) -> None:
+    folder = write("matrices/mine.toml", matrix_text.replace("gpus_per_node = 8", "gpus_per_node = 0"))
+    assert "mine.toml:10: gpus_per_node: 0 is not a number of at least 1" in said(folder)
+
+
 def said(folder: Path) -> str:
     with pytest.raises(BrokenProfiles) as caught:
         load([folder])

@@ -217,6 +217,14 @@ def test_a_cell_without_gpus_asks_nothing_of_them(run: Preflight, facts: HostFac
     assert found == ()
 
 
+def test_a_cell_without_gpus_is_not_told_of_those_the_host_has(
+    run: Preflight, facts: HostFacts, need: Need, change_gpus: Callable[..., HostFacts]
+) -> None:
+    odd = change_gpus(facts, only=6, compute_units=Known(300, "kfd"), power_cap_w=Known(300.0, "hwmon"))
+    assert {item.check for item in run(odd)} == {CheckId.GPU_ALIKE, CheckId.POWER_CAP}
+    assert run(odd, need=replace(need, gpus=0, gpu_models=())) == ()
+
+
 def test_a_model_that_does_not_fit_blocks(run: Preflight, facts: HostFacts, need: Need) -> None:
     found = only(run(facts, need=replace(need, vram_bytes_per_gpu=200 << 30)))
     assert (found.check, found.effect) == (CheckId.GPU_MEMORY, Effect.BLOCK)

@@ -79,7 +79,7 @@ def model(ask: Ask) -> Iterable[Finding]:
 
 def alike(ask: Ask) -> Iterable[Finding]:
     """Every GPU of a host has the same memory and compute units."""
-    if len(ask.gpus) < 2:
+    if len(ask.gpus) < 2 or ask.need.gpus == 0:
         return
     for what, facts in (
         ("device id", {gpu.bdf: gpu.device_id for gpu in ask.gpus}),

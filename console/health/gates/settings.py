@@ -95,7 +95,7 @@ def performance_level(ask: Ask) -> Iterable[Finding]:
 
 def power_cap(ask: Ask) -> Iterable[Finding]:
     """No GPU is capped below its specification."""
-    if not ask.gpus or ask.gpu is None:
+    if not ask.gpus or ask.gpu is None or ask.need.gpus == 0:
         return
     watts = ask.gpu.power_w
     expected, source = f"{watts} W", ask.gpu.source
