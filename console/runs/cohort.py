@@ -12,11 +12,12 @@ RDMA = "cohort.rdma"
 SHARED = "cohort.shared"
 
 
-def cohort(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric]) -> tuple[Finding, ...]:
+def cohort(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric], *, needs_rdma: bool = True) -> tuple[Finding, ...]:
     """Findings about the hosts together; nothing to say about a single one."""
     if len(facts) < 2:
         return ()
-    return (*_network(facts, fabric), *_drivers(facts), *_rdma(facts, fabric), *_shared(facts, fabric))
+    rdma = _rdma(facts, fabric) if needs_rdma else ()
+    return (*_network(facts, fabric), *_drivers(facts), *rdma, *_shared(facts, fabric))
 
 
 def _network(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric]) -> list[Finding]:

@@ -130,7 +130,7 @@ def judge_hosts(
     """Preflight of each host, and of the hosts together when there are several."""
     alone = [item for host in hosts for item in _judge_host(job, host, facts[host.name], catalog)]
     group = [facts[host.name] for host in hosts]
-    return (*alone, *(cohort(group, choose(group)) if len(group) > 1 else ()))
+    return (*alone, *cohort(group, choose(group), needs_rdma=job.need.needs_rdma))
 
 
 def _judge_host(job: Job, host: Host, facts: HostFacts, catalog: Catalog) -> tuple[Finding, ...]:
