@@ -16,7 +16,7 @@ class Asking(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """A host answered. `health` is None where it was not judged."""
+    """A host answered. `health` is None until it is judged; the verdict before it then stays on show."""
 
     host: str
     at_ns: int

@@ -82,7 +82,8 @@ class HostFold:
             self._on(event.at_ns)
 
     def _seen(self, event: Seen) -> None:
-        self.facts, self.health, self._surveyed_at_ns = event.facts, event.health, event.at_ns
+        self.facts, self._surveyed_at_ns = event.facts, event.at_ns
+        self.health = event.health or self.health  # a look that is still to be judged keeps the verdict before it
         self._behind, self._devices = None, _devices(event.facts)
         self._on(event.at_ns)
 
