@@ -24,6 +24,7 @@ from console.model.host_facts import (
     KernelLog,
     Nic,
     NumaNode,
+    ProviderLibrary,
     RdmaDevice,
     RdmaPort,
     RocmInstall,
@@ -55,6 +56,7 @@ __all__ = [
     "Nic",
     "NumaNode",
     "PciDevice",
+    "ProviderLibrary",
     "RasBlock",
     "RdmaDevice",
     "RdmaPort",
@@ -167,6 +169,10 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     rdma: Known[tuple[RdmaDevice, ...]] | Unknown = NOT_READ
     nics: Known[tuple[Nic, ...]] | Unknown = NOT_READ
+    providers: Known[tuple[ProviderLibrary, ...]] | Unknown = NOT_READ
+    """User-space drivers of RDMA devices; vendors install theirs beside those of the distribution."""
+    listening: Known[tuple[int, ...]] | Unknown = NOT_READ
+    """TCP ports that programs listen on, whatever the address."""
     other_gpus: Known[tuple[PciDevice, ...]] | Unknown = NOT_READ
     """Display and accelerator devices that are not among `gpus`."""
     kernel_log: Known[KernelLog] | Unknown = NOT_READ

@@ -174,6 +174,17 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
     """With prefix length, as `10.0.0.4/24`."""
 
 
+class ProviderLibrary(msgspec.Struct, frozen=True, kw_only=True):
+    """A user-space driver of RDMA devices on a host: `name` as libibverbs knows it (`bnxt_re`), and its file.
+
+    `config` is the file that makes libibverbs look for it; empty where the host has none.
+    """
+
+    name: str
+    path: str
+    config: str = ""
+
+
 class KernelLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the kernel log. `at_ns` is UTC on the host's clock, None where the line has no time that can be told.
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from console.model.fabric import Rail
 from console.model.profile import ContainerOptions
 
 CLAIM_NAME = "instinct-claim"
@@ -24,6 +25,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     """What a cell asks of its hosts. `gpus` and bytes are per host; times are seconds.
 
     `model_files`: the model must be complete in the host's cache; training starts from random weights and needs none.
+    `shared_folder`: the hosts must see one folder, in which one of them writes what the others read.
     """
 
     nodes: int
@@ -40,6 +42,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float = 0.0
     needs_rdma: bool = False
     model_files: bool = True
+    shared_folder: bool = False
 
 
 class GpuSeat(msgspec.Struct, frozen=True):
@@ -63,6 +66,7 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     For several nodes: `interface` and `ip` reach the other hosts, `hcas` are RDMA devices with their ports
     (`mlx5_0:1`), `gid_index` is the RoCE v2 entry of their GID tables, `provider_mounts` bring the NIC vendor's
     libraries into the container, and `shared` is a folder of a file system that all hosts of the placement see.
+    `rails` are the interfaces that bytes go over, and `port` is one that nobody listens on, for a rendezvous there.
     """
 
     rank: int
@@ -81,6 +85,8 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     gid_index: int | None = None
     provider_mounts: tuple[Mount, ...] = ()
     shared: str | None = None
+    rails: tuple[Rail, ...] = ()
+    port: int | None = None
 
 
 class Placement(msgspec.Struct, frozen=True):

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from console.fleet.probe.reading import Files, lines, unread
+from console.fleet.probe.reading import Files, Table, lines, unread
 from console.fleet.script import Area, Section
-from console.model.facts import Known, Nic, RdmaDevice, RdmaPort, Unknown
+from console.model.facts import Known, Nic, ProviderLibrary, RdmaDevice, RdmaPort, Unknown
 from console.model.text import clean_line
 
 RDMA = "/sys/class/infiniband"
@@ -27,6 +27,16 @@ COUNTERS = (
     "hw_counters/rx_icrc_encapsulated",
 )
 """Counters of trouble that InfiniBand and the larger RoCE drivers have."""
+
+PROVIDER_FOLDERS = (
+    "/usr/local/lib",
+    "/usr/local/lib64",
+    "/usr/local/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu/libibverbs",
+    "/usr/lib64/libibverbs",
+    "/usr/lib/libibverbs",
+)
+"""Where providers of libibverbs are: what vendors install by hand comes before what the distribution has."""
 
 _PORT = ("state", "phys_state", "rate", "link_layer", "gids/3", *COUNTERS)
 
@@ -58,6 +68,15 @@ if cd "$ROOT{NET}" 2>/dev/null; then
   cd /; end net.nic "$status"
 else end net.nic absent; fi
 output net.addresses ip -o addr show up scope global
+begin net.providers /etc/libibverbs.d
+for folder in {" ".join(PROVIDER_FOLDERS)}; do names "$ROOT$folder"/lib*-rdmav*.so; done
+names "$ROOT"/etc/libibverbs.d/*.driver
+end net.providers 0
+begin net.listening /proc/net/tcp
+if [ -r "$ROOT/proc/net/tcp" ]; then
+  $LIMIT grep -hE '^ *[0-9]+: .* 0A ' "$ROOT/proc/net/tcp" "$ROOT/proc/net/tcp6" 2>/dev/null
+  end net.listening 0
+else end net.listening absent; fi
 """
 
 
@@ -67,6 +86,8 @@ class Network(msgspec.Struct, frozen=True):
     infiniband: Known[tuple[str, ...]] | Unknown
     rdma: Known[tuple[RdmaDevice, ...]] | Unknown
     nics: Known[tuple[Nic, ...]] | Unknown
+    providers: Known[tuple[ProviderLibrary, ...]] | Unknown
+    listening: Known[tuple[int, ...]] | Unknown
 
 
 def parse(found: Mapping[str, Section]) -> Network:
@@ -75,7 +96,8 @@ def parse(found: Mapping[str, Section]) -> Network:
     names: Known[tuple[str, ...]] | Unknown = (
         rdma if isinstance(rdma, Unknown) else Known(tuple(device.name for device in rdma.value), RDMA)
     )
-    return Network(names, rdma, _nics(found))
+    providers, listening = _providers(found.get("net.providers")), _listening(found.get("net.listening"))
+    return Network(names, rdma, _nics(found), providers, listening)
 
 
 def _listed(files: Files, kind: str) -> list[str]:
@@ -172,6 +194,28 @@ def _nic(files: Files, name: str, physical: bool, addresses: Mapping[str, list[s
         numa_node=numa if numa is not None and numa >= 0 else None,
         addresses=tuple(addresses.get(name, ())),
     )
+
+
+def _providers(section: Section | None) -> Known[tuple[ProviderLibrary, ...]] | Unknown:
+    """Every provider that is there, in the order of the folders; one of a name may be there twice."""
+    if section is None or not section.ok:
+        return unread(section, ("ls", *PROVIDER_FOLDERS))
+    seen = [clean_line(path) for path in Table(section).names]
+    configs = {path.rpartition("/")[2].removesuffix(".driver"): path for path in seen if path.endswith(".driver")}
+    found = []
+    for path in seen:
+        match = re.fullmatch(r"/[^\s:]+/lib([\w.+]+)-rdmav\d{1,4}\.so", path, re.ASCII)
+        if match:
+            found.append(ProviderLibrary(name=match[1], path=path, config=configs.get(match[1], "")))
+    return Known(tuple(found), "libibverbs")
+
+
+def _listening(section: Section | None) -> Known[tuple[int, ...]] | Unknown:
+    """Ports of the kernel's table (proc_net_tcp(5)): the local address is hexadecimal, state 0A is LISTEN."""
+    if section is None or not section.ok:
+        return unread(section, ("ss", "-ltn"))
+    rows = re.findall(rb"(?m)^ *\d+: [0-9A-F]{8,32}:([0-9A-F]{4}) [0-9A-F]{8,32}:[0-9A-F]{4} 0A ", section.data)
+    return Known(tuple(sorted({int(port, 16) for port in rows})), section.source)
 
 
 AREA = Area("net", SCRIPT, parse)

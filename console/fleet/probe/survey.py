@@ -122,6 +122,8 @@ def read(
         infiniband=network.infiniband,
         rdma=network.rdma,
         nics=network.nics,
+        providers=network.providers,
+        listening=network.listening,
         kernel_log=kernel_log.parse(found),
         model_cache=places.model_cache if of.model_cache else unset,
         scratch=places.scratch,

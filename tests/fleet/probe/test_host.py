@@ -22,6 +22,14 @@ def why(fact: object) -> str:
     return fact.why
 
 
+PROC_NET_TCP = (
+    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    "   0: 00000000:07E8 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1060 1 0 100 0 0 10 0\n"
+    "   1: 0100007F:9C40 0100007F:07E8 01 00000000:00000000 00:00000000 00000000     0        0 1061 1 0 100 0 0 10 0\n"
+)
+"""What Linux prints: one program listens on port 2024, and one is connected to it."""
+
+
 async def test_settings_and_limits_are_read(machine: "Machine") -> None:
     system = (await machine.facts()).system
     assert (known(system.cpu_family), known(system.cores), known(system.cores_per_socket)) == (25, 192, 96)
@@ -227,6 +235,36 @@ async def test_rdma_ports_and_network_interfaces_are_read(machine: "Machine") ->
     assert (first.driver, first.numa_node, first.addresses) == ("mlx5_core", 1, ("10.1.0.41/24", "fd00::41/64"))
     assert (second.name, second.speed_mbps, second.driver, second.physical) == ("ens2", None, "bnxt_en", True)
     assert known(facts.infiniband) == ("mlx5_0",)
+
+
+async def test_providers_of_rdma_devices_are_found_where_vendors_and_distributions_put_them(machine: "Machine") -> None:
+    machine.write("/usr/lib/x86_64-linux-gnu/libibverbs/libmlx5-rdmav34.so", "")
+    machine.write("/usr/lib/x86_64-linux-gnu/libibverbs/libbnxt_re-rdmav34.so", "")
+    machine.write("/usr/local/lib/libbnxt_re-rdmav34.so", "")
+    machine.write("/usr/local/lib/libunrelated.so", "")
+    machine.write("/etc/libibverbs.d/bnxt_re.driver", "driver bnxt_re\n")
+    found = known((await machine.facts()).providers)
+    assert [(one.name, one.path, one.config) for one in found] == [
+        ("bnxt_re", "/usr/local/lib/libbnxt_re-rdmav34.so", "/etc/libibverbs.d/bnxt_re.driver"),
+        (
+            "bnxt_re",
+            "/usr/lib/x86_64-linux-gnu/libibverbs/libbnxt_re-rdmav34.so",
+            "/etc/libibverbs.d/bnxt_re.driver",
+        ),
+        ("mlx5", "/usr/lib/x86_64-linux-gnu/libibverbs/libmlx5-rdmav34.so", ""),
+    ]
+
+
+async def test_ports_that_programs_listen_on_are_read_from_the_kernel_s_table(machine: "Machine") -> None:
+    assert why((await machine.facts()).listening) == "not there"
+    machine.write("/proc/net/tcp", PROC_NET_TCP)
+    assert known((await machine.facts()).listening) == (2024,)
+    machine.write(
+        "/proc/net/tcp6",
+        "   0: 00000000000000000000000000000000:1770 00000000000000000000000000000000:0000 0A 00000000:00000000 "
+        "00:00000000 00000000     0        0 1060 1 0 100 0 0 10 0\n",
+    )
+    assert known((await machine.facts()).listening) == (2024, 6000)
 
 
 async def test_access_control_on_bridges_is_counted_and_unknown_where_nobody_may_look(machine: "Machine") -> None:

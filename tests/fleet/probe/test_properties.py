@@ -101,6 +101,8 @@ NAMES = [
     "net.rdma",
     "net.nic",
     "net.addresses",
+    "net.providers",
+    "net.listening",
     "kernel.dmesg",
     "kernel.journal",
     "kernel.file.kern.log",
