@@ -15,6 +15,7 @@ class Rail(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     network: str
     device: str = ""
+    mtu: int | None = None
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True):

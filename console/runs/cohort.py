@@ -2,22 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 
-from console.model.facts import HostFacts, Known, Unknown
+from console.model.facts import HostFacts, Known, Unknown, value_or
 from console.model.finding import Effect, Finding, State
 from console.runs.fabric import Fabric
+from console.runs.fabric_wires import wires
+from console.workloads.fabric import NO_WISH, FabricWish
 
 NETWORK = "cohort.network"
 DRIVER = "cohort.driver"
 RDMA = "cohort.rdma"
+MTU = "cohort.mtu"
 SHARED = "cohort.shared"
 
 
-def cohort(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric], *, needs_rdma: bool = True) -> tuple[Finding, ...]:
+def cohort(
+    facts: Sequence[HostFacts], fabric: Mapping[str, Fabric], *, needs_rdma: bool = True, wish: FabricWish = NO_WISH
+) -> tuple[Finding, ...]:
     """Findings about the hosts together; nothing to say about a single one."""
     if len(facts) < 2:
         return ()
     rdma = _rdma(facts, fabric) if needs_rdma else ()
-    return (*_network(facts, fabric), *_drivers(facts), *rdma, *_shared(facts, fabric))
+    network = _network(facts, fabric) if wish.interface is None else _wished(facts, fabric, wish.interface)
+    return (*network, *_drivers(facts), *rdma, *_mtu(facts, fabric), *_shared(facts, fabric))
 
 
 def _network(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric]) -> list[Finding]:
@@ -38,6 +44,50 @@ def _network(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric]) -> list[F
             effect=Effect.BLOCK,
         )
     ]
+
+
+def _wished(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric], interface: str) -> list[Finding]:
+    """A name that a row gives is not doubted, but a host without such an interface could never meet the others."""
+    found = []
+    for item in facts:
+        if fabric[item.host].interface is not None or isinstance(item.nics, Unknown):
+            continue
+        names = ", ".join(nic.name for nic in value_or(item.nics, ()) if nic.addresses)
+        found.append(
+            Finding(
+                check=NETWORK,
+                host=item.host,
+                state=State.FAIL,
+                seen=f"no interface {interface} that is up and has an address; those that have one: {names or 'none'}",
+                expected="the interface of --set interface on every host",
+                source="NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME name it",
+                remedy="name one that every host has, or leave it to the hosts' facts",
+                effect=Effect.BLOCK,
+            )
+        )
+    return found
+
+
+def _mtu(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric]) -> list[Finding]:
+    """Both ends of a wire must take the same frames: those that one end cannot take are lost without a word."""
+    found = []
+    for wire in wires([fabric[item.host].rails for item in facts], [item.host for item in facts]):
+        near, far = wire.from_rail, wire.to_rail
+        if near.mtu is None or far.mtu is None or near.mtu == far.mtu:
+            continue
+        found.append(
+            Finding(
+                check=MTU,
+                host=wire.second,
+                state=State.FAIL,
+                seen=f"{far.interface} has MTU {far.mtu}",
+                expected=f"{near.mtu}, as {near.interface} on {wire.first}",
+                source="frames larger than the smaller MTU are lost between them",
+                remedy=f"ip link set {far.interface} mtu {near.mtu}, and the same on the switch",
+                effect=Effect.SPOIL,
+            )
+        )
+    return found
 
 
 def _drivers(facts: Sequence[HostFacts]) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""How the hosts of one placement reach each other: interface, addresses, RDMA devices. Pure.
+"""How the hosts of one placement reach each other: interface, addresses, rails, RDMA devices and their libraries. Pure.
 
 What is chosen is shown in the plan and may be overruled by parameters of the row.
 """
@@ -8,13 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from console.model.fabric import Rail
 from console.model.facts import HostFacts, Known
 from console.model.host_facts import Nic, RdmaDevice
+from console.model.launch import Mount
+from console.runs.providers import provider_mounts
+from console.workloads.fabric import NO_WISH, FabricWish
 
 ROCE_V2_GID_INDEX = 3
 """The RoCE v2 entry for IPv4 on Broadcom and ConnectX-7 adapters (AMD's multi-node documents)."""
 
 _VIRTUAL = ("docker", "veth", "br-", "virbr", "cni", "flannel", "cali", "lo", "tun", "tap")
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 
 class Fabric(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,19 +32,24 @@ class Fabric(msgspec.Struct, frozen=True, kw_only=True):
     hcas: tuple[str, ...] = ()
     gid_index: int | None = None
     shared: str | None = None
+    rails: tuple[Rail, ...] = ()
+    provider_mounts: tuple[Mount, ...] = ()
 
 
-def choose(facts: Sequence[HostFacts]) -> Mapping[str, Fabric]:
-    """A fabric for each host, by name. The network is one that every host has an address in; the fastest wins."""
+def choose(facts: Sequence[HostFacts], wish: FabricWish = NO_WISH) -> Mapping[str, Fabric]:
+    """A fabric for each host, by name. The network is one that every host has an address in; the fastest wins.
+
+    An interface that is wished for is taken on every host that has it with an address, whatever its network.
+    """
     network = common_network(facts)
-    return {item.host: _of_host(item, network, _shared_cache(facts)) for item in facts}
+    return {item.host: _of_host(item, network, _shared_cache(facts), wish) for item in facts}
 
 
-def common_network(facts: Sequence[HostFacts]) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+def common_network(facts: Sequence[HostFacts]) -> _Network | None:
     """The network in which every host has its own address; the one whose slowest interface is fastest, IPv4 first."""
-    speeds: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, list[int]] = {}
+    speeds: dict[_Network, list[int]] = {}
     for item in facts:
-        best: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, int] = {}
+        best: dict[_Network, int] = {}
         for nic, address in _addresses(item):
             best[address.network] = max(best.get(address.network, 0), nic.speed_mbps or 0)
         for net, speed in best.items():
@@ -47,24 +59,39 @@ def common_network(facts: Sequence[HostFacts]) -> ipaddress.IPv4Network | ipaddr
     return ordered[0][0] if ordered else None
 
 
-def _of_host(
-    facts: HostFacts, network: ipaddress.IPv4Network | ipaddress.IPv6Network | None, shared: str | None
-) -> Fabric:
-    mine = next(((nic.name, str(address.ip)) for nic, address in _addresses(facts) if address.network == network), None)
-    hcas = _active(facts.rdma.value if isinstance(facts.rdma, Known) else ())
-    ethernet = any(layer == "Ethernet" for _, layer in hcas)
+def _of_host(facts: HostFacts, network: _Network | None, shared: str | None, wish: FabricWish) -> Fabric:
+    usable = list(_addresses(facts))
+    if wish.interface is None:
+        mine = next(((nic, at) for nic, at in usable if at.network == network), None)
+    else:
+        mine = next(((nic, at) for nic, at in usable if wish.takes_interface(nic.name)), None)
+    active = _active(facts.rdma.value if isinstance(facts.rdma, Known) else ())
+    rails = [_rail(*mine)] if mine else []
+    used = {name: device for device, name in active if wish.takes_device(name)}
+    for name, device in used.items():
+        found = sorted(
+            ((nic, at) for nic, at in usable if nic.name in device.netdevs), key=lambda item: item[1].version
+        )
+        if found:
+            # an address is a rail once, whether it was chosen for sockets, for RDMA or for both
+            rails = [rail for rail in rails if rail.address != str(found[0][1].ip)] + [_rail(*found[0], name)]
+    ethernet = any(port.link_layer == "Ethernet" for device, _ in active for port in device.ports)
     return Fabric(
-        interface=mine[0] if mine else None,
-        ip=mine[1] if mine else None,
-        hcas=tuple(name for name, _ in hcas),
+        interface=mine[0].name if mine else None,
+        ip=str(mine[1].ip) if mine else None,
+        hcas=tuple(name for _, name in active),
         gid_index=ROCE_V2_GID_INDEX if ethernet else None,
         shared=shared,
+        rails=tuple(rails),
+        provider_mounts=provider_mounts(facts, [device for device, _ in active], wish.providers),
     )
 
 
-def _addresses(
-    facts: HostFacts,
-) -> Iterable[tuple[Nic, ipaddress.IPv4Interface | ipaddress.IPv6Interface]]:
+def _rail(nic: Nic, address: _Address, device: str = "") -> Rail:
+    return Rail(interface=nic.name, address=str(address.ip), network=str(address.network), device=device, mtu=nic.mtu)
+
+
+def _addresses(facts: HostFacts) -> Iterable[tuple[Nic, _Address]]:
     """Addresses on interfaces that carry traffic between hosts, fastest interface first, then by name."""
     nics = facts.nics.value if isinstance(facts.nics, Known) else ()
     usable = [nic for nic in nics if nic.operstate in ("up", "unknown", "") and not nic.name.startswith(_VIRTUAL)]
@@ -78,15 +105,15 @@ def _addresses(
                 yield nic, address
 
 
-def _active(devices: Sequence[RdmaDevice]) -> list[tuple[str, str]]:
-    """`device:port` and link layer of the first active port of each device; bonds stand for devices named already."""
+def _active(devices: Sequence[RdmaDevice]) -> list[tuple[RdmaDevice, str]]:
+    """Devices with `device:port` of their first active port; bonds stand for devices named already."""
     found = []
     for device in sorted(devices, key=lambda item: item.name):
         if "bond" in device.name:
             continue
         for port in device.ports:
             if port.state == "ACTIVE":
-                found.append((f"{device.name}:{port.number}", port.link_layer))
+                found.append((device, f"{device.name}:{port.number}"))
                 break
     return found
 

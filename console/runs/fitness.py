@@ -18,6 +18,7 @@ from console.runs.cohort import cohort
 from console.runs.fabric import choose
 from console.runs.request import Request
 from console.workloads.base import WorkloadError, registry
+from console.workloads.fabric import wish_of
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +131,8 @@ def judge_hosts(
     """Preflight of each host, and of the hosts together when there are several."""
     alone = [item for host in hosts for item in _judge_host(job, host, facts[host.name], catalog)]
     group = [facts[host.name] for host in hosts]
-    return (*alone, *cohort(group, choose(group), needs_rdma=job.need.needs_rdma))
+    wish = wish_of(job.cell.params)
+    return (*alone, *cohort(group, choose(group, wish), needs_rdma=job.need.needs_rdma, wish=wish))
 
 
 def _judge_host(job: Job, host: Host, facts: HostFacts, catalog: Catalog) -> tuple[Finding, ...]:

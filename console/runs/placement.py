@@ -2,23 +2,44 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from console.fleet.host import Host
 from console.model.facts import Gpu, HostFacts, Known, value_or
 from console.model.launch import GpuSeat, Need, Seat
 from console.model.profile import ModelCard, ServerProfile
 from console.runs.fabric import Fabric, choose
+from console.workloads.fabric import NO_WISH, FabricWish
 
 FIRST_RENDER_NODE = 128
 NO_FABRIC = Fabric()
+PORTS_TRIED = 100
 
 
-def seats_of(hosts: Sequence[Host], facts: Mapping[str, HostFacts], need: Need, model: ModelCard) -> tuple[Seat, ...]:
-    """Seats in rank order; several hosts also get what they reach each other by."""
-    fabric = choose([facts[host.name] for host in hosts]) if len(hosts) > 1 else {}
-    return tuple(
-        seat_of(rank, host, facts[host.name], need, model, fabric.get(host.name, Fabric()))
-        for rank, host in enumerate(hosts)
+def seats_of(
+    hosts: Sequence[Host],
+    facts: Mapping[str, HostFacts],
+    need: Need,
+    model: ModelCard,
+    wish: FabricWish = NO_WISH,
+) -> tuple[Seat, ...]:
+    """Seats in rank order; several hosts also get what they reach each other by, and the first a free port."""
+    if len(hosts) < 2:
+        return tuple(seat_of(rank, host, facts[host.name], need, model) for rank, host in enumerate(hosts))
+    fabric = choose([facts[host.name] for host in hosts], wish)
+    seats = tuple(
+        seat_of(rank, host, facts[host.name], need, model, fabric[host.name]) for rank, host in enumerate(hosts)
     )
+    port = free_port(facts[hosts[0].name], need.ports[0]) if need.ports else None
+    return (msgspec.structs.replace(seats[0], port=port), *seats[1:])
+
+
+def free_port(facts: HostFacts, wanted: int) -> int | None:
+    """The first port from the wanted one on that nobody listens on; None when that is not known, or none is near."""
+    if not isinstance(facts.listening, Known):
+        return None
+    near = range(wanted, min(wanted + PORTS_TRIED, 65536))
+    return next((port for port in near if port not in facts.listening.value), None)
 
 
 def seat_of(rank: int, host: Host, facts: HostFacts, need: Need, model: ModelCard, fabric: Fabric = NO_FABRIC) -> Seat:
@@ -45,6 +66,8 @@ def seat_of(rank: int, host: Host, facts: HostFacts, need: Need, model: ModelCar
         hcas=fabric.hcas,
         gid_index=fabric.gid_index,
         shared=fabric.shared,
+        rails=fabric.rails,
+        provider_mounts=fabric.provider_mounts,
     )
 
 

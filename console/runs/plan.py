@@ -15,13 +15,14 @@ from console.model.facts import HostFacts
 from console.model.finding import Effect, Finding, State
 from console.model.launch import Launch, Need, Placement, Seat
 from console.model.profile import Image, ModelCard, ServerProfile
-from console.runs.cohort import DRIVER, NETWORK, RDMA, SHARED
+from console.runs.cohort import DRIVER, MTU, NETWORK, RDMA, SHARED
 from console.runs.compose import Owner, compose
 from console.runs.fitness import Job, block, fitting, judge_hosts
 from console.runs.placement import seat_on_paper, seats_of
 from console.runs.request import Request
 from console.runs.schedule import interleave
 from console.workloads.base import WorkloadError, registry
+from console.workloads.fabric import wish_of
 
 DOWNLOAD_BYTES_PER_S = 125e6
 """Assumed for fetch estimates: 1 Gbit/s, the slowest link such servers usually have."""
@@ -98,7 +99,7 @@ def _with_deviations(cell: AnyCell, catalog: Catalog) -> AnyCell:
 
 def _check_accepted(names: Sequence[str]) -> None:
     """A name that no check has would accept nothing, and the row would be refused after all."""
-    known = (*CheckId, NETWORK, DRIVER, RDMA, SHARED)
+    known = (*CheckId, NETWORK, DRIVER, RDMA, MTU, SHARED)
     for name in names:
         if name not in known and not name.startswith(f"{CheckId.PROFILE}."):
             raise PlanError(f"--accept: no check is called {name!r}{suggestion(name, known)}")
@@ -207,7 +208,7 @@ def _seats(
     silent = [block("reachable", name, answer) for name, answer in answers.items() if isinstance(answer, str)]
     facts = {name: answer for name, answer in answers.items() if not isinstance(answer, str)}
     judged = judge_hosts(job, [host for host in hosts if host.name in facts], facts, catalog)
-    seats = () if silent else seats_of(hosts, facts, job.need, job.model)
+    seats = () if silent else seats_of(hosts, facts, job.need, job.model, wish_of(job.cell.params))
     return seats, [*silent, *judged]
 
 

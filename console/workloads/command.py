@@ -58,7 +58,7 @@ class OwnCommand:
                 "nodes": str(cell.nodes),
                 "gpus": str(cell.gpus_per_node),
                 "master_address": fabric.get("MASTER_ADDR", "127.0.0.1"),
-                "master_port": str(params.port),
+                "master_port": fabric.get("MASTER_PORT", str(params.port)),
                 **{name: str(value) for name, value in params.values.items()},
             }
             cache = offline_env(model) if params.model_files else {"PYTHONUNBUFFERED": "1"}

@@ -39,6 +39,8 @@ class CommandParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     interface: str | None = None
     hcas: str | None = None
     gid_index: int | None = None
+    providers: str | None = None
+    check_fabric: bool = True
 
     def __post_init__(self) -> None:
         if not self.argv:

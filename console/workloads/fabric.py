@@ -3,7 +3,9 @@
 What a person sets by --set wins over what the hosts' facts say; what neither knows is left to the program.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from console.model.launch import Placement, Seat
 from console.workloads.places import SHARED_PATH
@@ -32,12 +34,55 @@ class FabricChoice(Protocol):
         """MASTER_ADDR."""
 
 
+class FabricWish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a row wants of its fabric before hosts are looked at: as the parameters have it.
+
+    `providers` are libibverbs providers to bring from the hosts: None for the usual ones, `none`, or names.
+    """
+
+    interface: str | None = None
+    hcas: str | None = None
+    providers: str | None = None
+    check: bool = True
+
+    def takes_interface(self, name: str) -> bool:
+        """Whether NCCL_SOCKET_IFNAME of this value takes an interface."""
+        return self.interface is None or _takes(self.interface, name)
+
+    def takes_device(self, name: str) -> bool:
+        """Whether NCCL_IB_HCA of this value takes a device with its port (`mlx5_0:1`)."""
+        return self.hcas is None or _takes(self.hcas, name)
+
+
+NO_WISH = FabricWish()
+
+
+def wish_of(params: Any) -> FabricWish:
+    """The wish of a row's parameters, whatever its workload; those of one node have none."""
+    return FabricWish(
+        interface=getattr(params, "interface", None),
+        hcas=getattr(params, "hcas", None),
+        providers=getattr(params, "providers", None),
+        check=getattr(params, "check_fabric", True),
+    )
+
+
+def _takes(spec: str, name: str) -> bool:
+    """RCCL's own reading: names with commas are beginnings, after `=` whole names, after `^` those not to take."""
+    without, exact = spec.startswith("^"), spec.lstrip("^").startswith("=")
+    words = [word.strip() for word in spec.lstrip("^=").split(",") if word.strip()]
+    taken = any(
+        name == word or name.partition(":")[0] == word or (not exact and name.startswith(word)) for word in words
+    )
+    return taken != without
+
+
 def rank_env(choice: FabricChoice, at: Placement, seat: Seat, port: int) -> dict[str, str]:
-    """Environment of one node of several."""
+    """Environment of one node of several. `port` is wanted; rank 0's seat may name another that is free there."""
     first = min(at.seats, key=lambda other: other.rank)
     env = {
         "MASTER_ADDR": choice.master_address or first.ip or first.address or first.host,
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": str(first.port or port),
         "NNODES": str(len(at.seats)),
         "NODE_RANK": str(seat.rank),
         **TRANSPORT_LOG,

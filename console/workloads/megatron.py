@@ -56,7 +56,8 @@ class MegatronLlamaParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """Rows of `megatron-llama`. `model_size` is in billions; `global_batch_size` counts all nodes.
 
     On several nodes `port` and `master_address` are rank 0's; `interface`, `hcas` and `gid_index` go to RCCL. What is
-    None comes from the hosts' facts, the port from the script.
+    None comes from the hosts' facts, the port from the script. `providers` are libraries of the NIC vendor to mount
+    from the host (`none`, or names); without `check_fabric` no bytes are moved between the hosts before the ranks begin.
     """
 
     script: Literal["train_llama2.sh", "train_llama3.sh"]
@@ -74,6 +75,8 @@ class MegatronLlamaParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     interface: str | None = None
     hcas: str | None = None
     gid_index: int | None = None
+    providers: str | None = None
+    check_fabric: bool = True
 
 
 class MegatronDeepseekParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,7 +110,8 @@ class MegatronLlama:
             rate = tokens_per_s(tflops, shape, params.sequence_length) * cell.gpus_per_node * cell.nodes
             seconds = params.iterations * params.global_batch_size * params.sequence_length / rate
         ports = (_port(params),) if cell.nodes > 1 else ()
-        return need(cell, image, model, measure_s=seconds, ports=ports)
+        asked = need(cell, image, model, measure_s=seconds, ports=ports)
+        return msgspec.structs.replace(asked, shared_folder=cell.nodes > 1)
 
     def commands(self, cell: AnyCell, image: Image, model: ModelCard, at: Placement) -> Sequence[Command]:
         """The same script on every node, each deciding: figures come from the last rank alone, failures from any."""
