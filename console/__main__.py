@@ -1,6 +1,17 @@
 """`instinct` and `python -m console`. The version is answered before anything else is imported."""
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from console.desk.settings import Settings
+
+
+def open_console(settings: "Settings", start: str = "fleet") -> tuple[str, ...]:
+    """Open the console and come back when it was left: the runs that go on without it."""
+    from console.tui import open
+
+    return open.run(settings, start=start)
 
 
 def main() -> None:
@@ -12,7 +23,7 @@ def main() -> None:
         return
     from console.cli.main import run
 
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:], open_console))
 
 
 if __name__ == "__main__":

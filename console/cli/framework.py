@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,11 +14,18 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+OpenConsole = Callable[..., tuple[str, ...]]
+"""Opens the screens on settings, and on the screen named `start`; comes back with the runs that go on without it."""
+
 
 class Front:
     """What was said on the command line before any room is asked. Filled while options are parsed, read afterwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_console: "OpenConsole | None" = None) -> None:
+        self.open_console = open_console
+        self.theme: str | None = None
+        self.ascii = False
+        self.read_only = False
         self.fleet: Path | None = None
         self.store: Path | None = None
         self.config: Path | None = None
@@ -28,13 +36,31 @@ class Front:
         """The configuration in force. Raises SettingsError."""
         from console.desk.settings import Options, load
 
-        return load(Options(config=self.config, fleet=self.fleet, store=self.store, profiles=self.profiles))
+        return load(
+            Options(
+                config=self.config,
+                fleet=self.fleet,
+                store=self.store,
+                profiles=self.profiles,
+                theme=self.theme,
+                ascii=self.ascii,
+                read_only=self.read_only,
+            )
+        )
+
+    @property
+    def opens_console(self) -> bool:
+        """True when there are screens, and a terminal to show them on."""
+        if self.open_console is None or os.environ.get("TERM") == "dumb":
+            return False
+        return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 pass_front = click.make_pass_decorator(Front, ensure=True)
 
 
-def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+def remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep an option that says how things are done, for whichever command follows."""
     if value in (None, False, ()):
         return
     setattr(ctx.ensure_object(Front), str(param.name), value)
@@ -45,7 +71,7 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 def _shared() -> list[click.Parameter]:
     path = click.Path(path_type=Path)
-    shared: dict[str, Any] = {"expose_value": False, "callback": _remember}
+    shared: dict[str, Any] = {"expose_value": False, "callback": remember}
     return [
         click.Option(["--fleet"], type=path, metavar="FILE", help="Fleet file to use.", **shared),
         click.Option(["--store"], type=path, metavar="DIR", help="Folder of journal, logs and result files.", **shared),

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import click
 
 from console import __version__
-from console.cli import exits, printing
+from console.cli import exits, printing, screens
 from console.cli.exits import Exit
-from console.cli.framework import Front, LazyGroup
+from console.cli.framework import Front, LazyGroup, OpenConsole, remember
 
 _AT = "console.cli.commands."
 
@@ -46,30 +46,43 @@ COMMANDS = {
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@click.option("--theme", metavar="NAME", expose_value=False, callback=remember, help="Theme of the console.")
+@click.option("--ascii", is_flag=True, expose_value=False, callback=remember, help="Draw with ASCII alone.")
+@click.option(
+    "--read-only", is_flag=True, expose_value=False, callback=remember, help="Start, stop and remove nothing."
+)
 @click.version_option(__version__, "--version", "-V", message="instinct %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> Exit | None:
     """A console for AMD Instinct GPU servers: benchmark matrices on a fleet over SSH, live tokens/s, result tables.
 
+    Without a command it opens the console's screens, when stdin and stdout are a terminal.
     Nothing is installed on a host: sshd and a Docker engine are enough. Data is printed on stdout, everything else
     on stderr. Exit codes: 0 done, 1 a cell failed or was not run, 2 usage or configuration, 3 could not connect,
     130 interrupted.
     """
-    ctx.ensure_object(Front)
+    front = ctx.ensure_object(Front)
     if os.environ.get("NO_COLOR"):
         ctx.color = False
-    if ctx.invoked_subcommand is None:
+    if ctx.invoked_subcommand is not None:
+        return None
+    if not front.opens_console:
         printing.data(ctx.get_help())
-    return None
+        return None
+    screens.stay(front, front.settings())
+    return Exit.DONE
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run the command line; returns the exit code. Expected errors become one message on stderr."""
+def run(argv: Sequence[str], open_console: OpenConsole | None = None) -> int:
+    """Run the command line; returns the exit code. Expected errors become one message on stderr.
+
+    `open_console` opens the screens; this front does not know them.
+    """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # a stream that tests or embedders put there
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # an odd locale must not cost the output
     try:
-        code = cli.main(args=list(argv), prog_name="instinct", standalone_mode=False)
+        code = cli.main(args=list(argv), prog_name="instinct", standalone_mode=False, obj=Front(open_console))
         sys.stdout.flush()
     except click.exceptions.Abort:
         printing.error("interrupted")

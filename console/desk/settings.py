@@ -17,6 +17,7 @@ T = TypeVar("T")
 Origin = Literal["option", "environment", "file", "default"]
 
 APP = "instinct"
+DEFAULT_THEME = "instinct-dark"
 
 
 class SettingsError(Exception):
@@ -44,6 +45,14 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Your name in claims on shared hosts."""
     token_file: str | None = None
     """File with a Hugging Face token; read only when a model has to be fetched or is gated."""
+    theme: str | None = None
+    """Theme of the console, such as instinct-light or ansi-dark."""
+    keys: dict[str, str] | None = None
+    """Other keys for the console's actions, by the name its help shows: `"app.quit" = "ctrl+x"`."""
+    read_only: bool | None = None
+    """The console starts, stops and removes nothing."""
+    ascii: bool | None = None
+    """The console draws with ASCII characters alone."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +62,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     fleet: Path | None = None
     store: Path | None = None
     profiles: tuple[Path, ...] = ()
+    theme: str | None = None
+    read_only: bool = False
+    ascii: bool = False
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +76,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     profiles: Value[tuple[Path, ...]]
     operator: Value[str]
     token_file: Value[Path | None]
+    theme: Value[str]
+    keys: Value[Mapping[str, str]]
+    read_only: Value[bool]
+    ascii: Value[bool]
 
     def items(self) -> tuple[tuple[str, Value[object]], ...]:
         """Name and value of every setting, in the order of the file."""
@@ -85,6 +101,10 @@ def load(options: Options | None = None, env: Mapping[str, str] | None = None) -
         profiles=_profiles(options, env, said, config.value),
         operator=chooser.text("operator", said.operator, f"{_user()}@{socket.gethostname()}"),
         token_file=chooser.optional_path("token_file", said.token_file),
+        theme=chooser.text("theme", said.theme, DEFAULT_THEME, options.theme),
+        keys=Value(said.keys, "file", str(config.value)) if said.keys else Value({}, "default"),
+        read_only=chooser.flag("read_only", said.read_only, given=options.read_only),
+        ascii=chooser.flag("ascii", said.ascii, given=options.ascii),
     )
 
 
@@ -109,8 +129,20 @@ class _Chooser:
         self._env = env
         self._file = file
 
-    def text(self, name: str, said: str | None, default: str) -> Value[str]:
+    def flag(self, name: str, said: bool | None, *, given: bool) -> Value[bool]:
         variable = _variable(name)
+        if given:
+            return Value(True, "option", f"--{name.replace('_', '-')}")
+        if self._env.get(variable):
+            return Value(self._env[variable].lower() not in ("0", "no", "false"), "environment", variable)
+        if said is not None:
+            return Value(said, "file", str(self._file))
+        return Value(False, "default")
+
+    def text(self, name: str, said: str | None, default: str, option: str | None = None) -> Value[str]:
+        variable = _variable(name)
+        if option is not None:
+            return Value(option, "option", f"--{name}")
         if self._env.get(variable):
             return Value(self._env[variable], "environment", variable)
         if said:

@@ -79,5 +79,15 @@ def test_broken_toml_names_its_line(tmp_path: Path) -> None:
 def test_the_schema_knows_every_key_and_allows_no_other() -> None:
     definition = settings.schema()["$defs"]["ConfigFile"]  # type: ignore[index]  # JSON Schema is plain data
 
-    assert set(definition["properties"]) == {"fleet", "store", "profiles", "operator", "token_file"}
+    assert set(definition["properties"]) == {
+        "fleet",
+        "store",
+        "profiles",
+        "operator",
+        "token_file",
+        "theme",
+        "keys",
+        "read_only",
+        "ascii",
+    }
     assert definition["additionalProperties"] is False

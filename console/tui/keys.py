@@ -1,0 +1,65 @@
+"""Every key of the console in one list: what it does, on which screen, under which name it can be given another key.
+
+Screens take their bindings from here, the footer, the help and the palette read them, `[console.keys]` of the
+configuration changes them by name.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from textual.binding import Binding
+
+
+class Key(NamedTuple):
+    """One action. `id` is its lasting name; `hint` is the footer's word, empty for keys that only the help shows."""
+
+    id: str
+    keys: str
+    action: str
+    what: str
+    hint: str = ""
+
+
+EVERYWHERE = (
+    Key("screen.fleet", "1", "go('fleet')", "The fleet: every host, what is wrong, what runs"),
+    Key("screen.host", "2", "go('host')", "One host: facts, findings, GPUs, readings"),
+    Key("screen.matrix", "3", "go('matrix')", "Matrices: choose cells and hosts, plan, start"),
+    Key("screen.live", "4", "go('live')", "Live: what runs now, tokens/s, readings, logs"),
+    Key("screen.results", "5", "go('results')", "Results beside the references"),
+    Key("screen.runs", "6", "go('runs')", "Runs of now and before: resume, stop, clean"),
+    Key("app.help", "question_mark,f1", "help", "Keys and what this screen shows", "help"),
+    Key("app.palette", "ctrl+p,colon", "command_palette", "Everything that can be done now", "commands"),
+    Key("app.theme", "f2", "next_theme", "Next theme"),
+    Key("app.back", "escape", "back", "Back to where you came from"),
+    Key("app.picture", "f12", "picture", "Save this screen as an SVG picture"),
+    Key("app.quit", "q,ctrl+q", "quit", "Leave; runs go on without the console", "quit"),
+)
+
+
+def bindings(keys: Iterable[Key]) -> list[Binding]:
+    """Textual's form of them; the footer is our own, so that none is shown twice."""
+    return [Binding(key.keys, key.action, key.what, show=bool(key.hint), id=key.id) for key in keys]
+
+
+def shown(key: Key, changed: Mapping[str, str]) -> str:
+    """The key as a person reads it: the first of its keys, or what the configuration says instead."""
+    first = changed.get(key.id, key.keys).split(",")[0]
+    return _NAMES.get(first, first)
+
+
+_NAMES = {
+    "question_mark": "?",
+    "colon": ":",
+    "slash": "/",
+    "space": "space",
+    "escape": "esc",
+    "plus": "+",
+    "minus": "-",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "full_stop": ".",
+    "comma": ",",
+    "equals_sign": "=",
+}

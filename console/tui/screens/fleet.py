@@ -1,0 +1,191 @@
+"""Fleet: every host, what is wrong with it, what its GPUs do and what runs there."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widgets import Input
+
+from console.desk.fleet_board import HostView
+from console.desk.views import AttemptView
+from console.tui import fleet_rows
+from console.tui.keys import Key, bindings
+from console.tui.marks import Span
+from console.tui.screens.base import ConsoleScreen
+from console.tui.widgets.grid import Grid
+from console.tui.world import Changes
+
+_KEYS = (
+    Key("fleet.open", "enter", "open", "Open the host: facts, findings, readings", "open"),
+    Key("fleet.filter", "slash", "filter", "Filter as you type: words, !word, @group, state:fail", "filter"),
+    Key("fleet.sort", "s", "sort(1)", "Sort by the next column", "sort"),
+    Key("fleet.sort_back", "S", "sort(-1)", "Sort by the column before"),
+    Key("fleet.bad_first", "b", "bad_first", "Bad hosts first", "bad first"),
+    Key("fleet.group", "o", "group", "Group by the groups of the fleet file", "group"),
+    Key("fleet.again", "r", "again", "Look at the host again now", "look again"),
+    Key("fleet.all_again", "R", "all_again", "Look at every host again now"),
+    Key("fleet.run", "m", "run_here", "Choose a matrix to run"),
+    Key("fleet.live", "l", "live", "What runs on this host, live"),
+    Key("fleet.copy", "y", "copy", "Copy the table as Markdown"),
+)
+
+
+class FleetScreen(ConsoleScreen):
+    """A row per host."""
+
+    NAME = "fleet"
+    ABOUT = (
+        "Every host of the fleet file: whether it answers, its GPUs (one column each: how busy, how full, in bars),\n"
+        "power, the hottest junction, driver and BIOS, its health against its profile, and what runs there now.\n"
+        "A host that does not answer says since when and when it is tried again."
+    )
+    KEYS = _KEYS
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(_KEYS)]
+    TICKS = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._view = fleet_rows.FleetTable()
+
+    def body(self) -> ComposeResult:
+        """A filter that shows while it is used, and the table."""
+        yield Input(placeholder="filter: words, !word, @group, state:fail", id="filter", classes="filter")
+        yield Grid(fleet_rows.COLUMNS, id="fleet")
+
+    def on_mount(self) -> None:
+        """Keys go to the table."""
+        self.query_one(Input).display = False
+        self.query_one(Grid).focus()
+
+    def draw(self, changes: Changes | None) -> None:
+        """All rows; the table paints only cells that differ."""
+        if changes is not None and not (changes.hosts or changes.attempts or changes.runs or changes.time):
+            return
+        grid = self.query_one(Grid)
+        work: dict[str, list[AttemptView]] = {}
+        for view in self.world.active():
+            for host in view.hosts if view.placed else ():
+                work.setdefault(host, []).append(view)
+        rows = self._view.rows(self.world.fleet.hosts(), work, self.world.clock())
+        grid.set_rows(rows, empty=self._why_empty())
+        grid.show_sorted(self._view.sort, down=self._view.down)
+
+    def _why_empty(self) -> str:
+        if self.world.why_no_fleet:
+            return f"{self.world.why_no_fleet}\n\n`instinct demo` shows the console on simulated hosts."
+        if self._view.filter:
+            return f"No host matches {self._view.filter!r}.\nesc clears the filter."
+        return "The fleet file has no hosts.\n`instinct hosts add` adds some."
+
+    def note(self) -> Span:
+        """The filter and how many hosts it leaves."""
+        if not self._view.filter:
+            return "", ""
+        return f"{self._view.shown} of {len(self.world.fleet.hosts())} hosts match {self._view.filter}", "accent"
+
+    # -- keys
+
+    def _current(self) -> HostView | None:
+        key = self.query_one(Grid).current
+        return self.world.fleet.host(key) if key else None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done with the host under the cursor."""
+        if action in ("open", "again"):
+            return self._current() is not None
+        if action == "live":
+            host = self._current()
+            return host is not None and bool(self.world.on_host(host.name))
+        if action == "run_here":
+            return not self.world.read_only
+        if action == "back":
+            return self.query_one(Input).display or bool(self._view.filter) or super().check_action(action, parameters)
+        return super().check_action(action, parameters)
+
+    def action_open(self) -> None:
+        """The host's own screen."""
+        host = self._current()
+        if host is not None:
+            self.show_host(host.name)
+
+    def on_grid_chosen(self, event: Grid.Chosen) -> None:
+        """As `open`."""
+        self.action_open()
+
+    def on_grid_heading(self, event: Grid.Heading) -> None:
+        """A click sorts, another turns it around."""
+        self._view.sort_by(event.column)
+        self.redraw()
+
+    def action_sort(self, by: int) -> None:
+        """Another column."""
+        self._view.sort_next(by)
+        self.redraw()
+
+    def action_bad_first(self) -> None:
+        """The worst first."""
+        self._view.sort_by("health", down=False)
+        self.redraw()
+
+    def action_group(self) -> None:
+        """By group, or not."""
+        self._view.grouped = not self._view.grouped
+        self.redraw()
+
+    def action_filter(self) -> None:
+        """Type to filter."""
+        box = self.query_one(Input)
+        box.display = True
+        box.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """As you type."""
+        self._view.filter = event.value.strip()
+        self.redraw()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Back to the table, the filter stays."""
+        self.query_one(Input).display = False
+        self.query_one(Grid).focus()
+
+    async def action_back(self) -> None:
+        """First out of the filter, then back."""
+        box = self.query_one(Input)
+        if box.display or self._view.filter:
+            box.value = ""
+            self._view.filter = ""
+            box.display = False
+            self.query_one(Grid).focus()
+            self.redraw()
+            return
+        await self.app.action_back()
+
+    def action_again(self) -> None:
+        """Survey the host now."""
+        host = self._current()
+        if host is not None:
+            self.link.look_again(host.name)
+            self.app.say(f"looking at {host.name} again")
+
+    def action_all_again(self) -> None:
+        """Survey every host now."""
+        self.link.look_again()
+        self.app.say("looking at every host again")
+
+    def action_run_here(self) -> None:
+        """To the matrices."""
+        host = self._current()
+        self.app.chosen_host = host.name if host else None
+        self.app.action_go("matrix")
+
+    def action_live(self) -> None:
+        """The first attempt on the host."""
+        host = self._current()
+        if host is not None:
+            for view in self.world.on_host(host.name)[:1]:
+                self.app.open_attempt(view.attempt)
+
+    def action_copy(self) -> None:
+        """The rows that are shown, as Markdown."""
+        grid = self.query_one(Grid)
+        self.app.copy(fleet_rows.markdown(grid.rows), f"{len(grid.rows)} hosts as Markdown")

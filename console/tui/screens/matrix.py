@@ -1,0 +1,9 @@
+"""Matrix."""
+
+from console.tui.screens.base import ConsoleScreen
+
+
+class MatrixScreen(ConsoleScreen):
+    """Matrix."""
+
+    NAME = "matrix"

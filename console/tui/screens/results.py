@@ -1,0 +1,9 @@
+"""Results."""
+
+from console.tui.screens.base import ConsoleScreen
+
+
+class ResultsScreen(ConsoleScreen):
+    """Results."""
+
+    NAME = "results"

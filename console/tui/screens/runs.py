@@ -1,0 +1,9 @@
+"""Runs."""
+
+from console.tui.screens.base import ConsoleScreen
+
+
+class RunsScreen(ConsoleScreen):
+    """Runs."""
+
+    NAME = "runs"

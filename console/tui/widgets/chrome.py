@@ -1,0 +1,116 @@
+"""The two lines every screen has: where one is and how things stand above, the keys below. One fat widget each."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.strip import Strip
+from textual.widget import Widget
+
+from console.tui.marks import Span
+
+if TYPE_CHECKING:
+    from console.tui.app import Console
+
+TABS = (("fleet", "1 Fleet"), ("host", "2 Host"), ("matrix", "3 Matrix"), ("live", "4 Live"), ("results", "5 Results"),
+        ("runs", "6 Runs"))  # fmt: skip
+SHORT = {"fleet": "1", "host": "2", "matrix": "3", "live": "4", "results": "5", "runs": "6"}
+
+
+class _Line(Widget):
+    """One line of spans, painted only when they differ."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"line--{name}" for name in ("ok", "warn", "fail", "unknown", "busy", "accent", "dim", "bold", "simulated",
+                                     "tab", "tab-here", "key")
+    }  # fmt: skip
+    DEFAULT_CSS = """
+    _Line { height: 1; background: $panel; color: $foreground; }
+    _Line .line--ok { color: $success; }
+    _Line .line--warn { color: $warning; }
+    _Line .line--fail { color: $error; text-style: bold; }
+    _Line .line--unknown { color: $secondary; }
+    _Line .line--busy { color: $primary; }
+    _Line .line--accent { color: $accent; }
+    _Line .line--dim { color: $foreground 55%; }
+    _Line .line--bold { text-style: bold; }
+    _Line .line--simulated { color: $background; background: $accent; text-style: bold; }
+    _Line .line--tab { color: $foreground 70%; }
+    _Line .line--tab-here { color: $background; background: $primary; text-style: bold; }
+    _Line .line--key { color: $primary; text-style: bold; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._left: tuple[tuple[str, str], ...] = ()
+        self._right: tuple[tuple[str, str], ...] = ()
+
+    def set_parts(self, left: Sequence[tuple[str, str]], right: Sequence[tuple[str, str]] = ()) -> None:
+        """Text and component name, from the left and from the right."""
+        new = tuple(left), tuple(right)
+        if new != (self._left, self._right):
+            self._left, self._right = new
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The line; the right part goes first when there is no room for both."""
+        width = self.size.width
+        base = self.rich_style
+        left = [Segment(text, base + self._part(name)) for text, name in self._left]
+        right = [Segment(text, base + self._part(name)) for text, name in self._right]
+        used = sum(cell_len(item.text) for item in left)
+        wanted = sum(cell_len(item.text) for item in right)
+        if used + wanted + 1 > width:
+            right, wanted = [], 0
+        gap = Segment(" " * max(0, width - used - wanted), base)
+        return Strip([*left, gap, *right]).crop(0, width)
+
+    def _part(self, name: str) -> Style:
+        return self.get_component_rich_style(f"line--{name}", partial=True) if name else Style()
+
+
+class TopBar(_Line):
+    """The screens, and the fleet and the runs in a few words."""
+
+    app: "Console"
+
+    def show(self, here: str, simulated: bool, state: Sequence[Span]) -> None:
+        """`here` is the screen's name; `state` stands at the right."""
+        short = self.app.size.width < 100
+        tabs: list[tuple[str, str]] = []
+        for name, title in TABS:
+            text = SHORT[name] if short and name != here else title
+            tabs.append((f" {text} ", "tab-here" if name == here else "tab"))
+        if simulated:
+            tabs += [(" ", ""), (" SIMULATED " if not short else " SIM ", "simulated")]
+        self.set_parts(tabs, [(text, role) for text, role in state])
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a tab goes there."""
+        x = 0
+        for (text, name), (screen, _) in zip(self._left, TABS, strict=False):
+            if not name.startswith("tab"):
+                return
+            x += cell_len(text)
+            if event.x < x:
+                self.app.action_go(screen)
+                return
+
+
+class KeyBar(_Line):
+    """The keys that mean something now. It changes in place, so that months of focus changes leave nothing behind."""
+
+    def show(self, hints: Sequence[tuple[str, str]], note: Span = ("", "")) -> None:
+        """Key and word, the most useful first; `note` stands at the right. What does not fit is left to the help."""
+        room = self.size.width - cell_len(note[0]) - 2
+        parts: list[tuple[str, str]] = []
+        for key, word in hints:
+            need = cell_len(key) + cell_len(word) + 4
+            if need > room:
+                break
+            room -= need
+            parts += [(f" {key} ", "key"), (f"{word}  ", "dim")]
+        self.set_parts(parts, [(f"{note[0]} ", note[1])] if note[0] else ())
