@@ -5,7 +5,7 @@ A front iterates one feed, in the event loop it draws in, and applies the batche
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,8 @@ class Outbox:
         """Add an event. Call it on the loop."""
         self._events.append(event)
         if len(self._events) > self._limit:
-            newest = {(type(item), item.host): item for item in reversed(self._events)}
-            self._events = list(reversed(newest.values()))
+            newest = {(type(item), item.host): place for place, item in enumerate(self._events)}
+            self._events = [self._events[place] for place in sorted(newest.values())]
         self._some.set()
 
     async def take(self) -> Sequence[FleetEvent]:
@@ -168,7 +168,7 @@ async def follow(
     *,
     survey_every_s: float = SURVEY_EVERY_S,
     period_s: float = 1.0,
-) -> AsyncIterator[Sequence[FleetEvent]]:
+) -> AsyncGenerator[Sequence[FleetEvent], None]:
     """As iterating a FleetFeed that nobody steers."""
     feed = FleetFeed(settings, fleet, hosts, links, survey_every_s=survey_every_s, period_s=period_s)
     async with contextlib.aclosing(aiter(feed)) as batches:
