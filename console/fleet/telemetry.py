@@ -12,14 +12,12 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-
-import msgspec
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from console.fleet.host import Host
 from console.fleet.link import ChannelRefused, CommandFailed, Link, LinkError, LinkLost
 from console.fleet.script import assignments
-from console.model.attempt import Beat, HostReading, Reading
+from console.model.attempt import Beat, Gap, HostReading, Reading
 
 __all__ = ["Beat", "Decoder", "Gap", "follow", "script", "stream"]
 
@@ -110,7 +108,7 @@ scaled() {{
   if [ "${{#word}}" -le "$2" ]; then word=0; return; fi
   case $2 in 3) word=${{word%???}} ;; 6) word=${{word%??????}} ;; esac
 }}
-# throttled GPU...: throttle residencies (gpu_metrics 1.6 to 1.8) that differ from before, then `y`
+# throttled GPU...: cycles and throttle residencies (gpu_metrics 1.6 to 1.8) that differ from before, then `y`
 throttled() {{
   list=$*
   set --
@@ -122,8 +120,8 @@ throttled() {{
   for each in $list; do
     counts=
     case $(($1 >> 16)) in
-      1537) counts="${{10}} ${{11}} ${{12}} ${{13}} ${{14}}" ;;
-      1793|2049) counts="${{12}} ${{13}} ${{14}} ${{15}} ${{16}}" ;;
+      1537) counts="$9 ${{10}} ${{11}} ${{12}} ${{13}} ${{14}}" ;;
+      1793|2049) counts="${{11}} ${{12}} ${{13}} ${{14}} ${{15}} ${{16}}" ;;
     esac
     eval "last=\\$counted_$each"
     if [ "$counts" != "$last" ]; then
@@ -143,15 +141,7 @@ REASONS = ("prochot", "ppt", "socket_thermal", "vr_thermal", "hbm_thermal")
 _BDF = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _GPU_LINE = re.compile(r"(\d{1,3}) (asleep|(?:(?:\d{1,12}|-) ){6}(?:\d{1,12}|-))", re.ASCII)
 _TIME_LINE = re.compile(r"t (\d{1,12}\.\d\d|-) (\d{1,7}\.\d\d|-) (\d{1,12}|-)", re.ASCII)
-_COUNT_LINE = re.compile(r"x (\d{1,3}) (\d{1,10}(?: \d{1,10}){4})", re.ASCII)
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """The stream broke: nothing is known since the last beat, why, and how long until the next try."""
-
-    last_ns: int | None
-    why: str
-    retry_s: float
+_COUNT_LINE = re.compile(r"x (\d{1,3}) (\d{1,10}(?: \d{1,10}){5})", re.ASCII)
 
 
 class Decoder:
@@ -161,8 +151,9 @@ class Decoder:
         self._bdfs: dict[int, str] = {}
         self._figures: dict[int, tuple[int | None, ...]] = {}
         self._counts: dict[int, tuple[int, ...]] = {}
-        self._risen: dict[int, tuple[str, ...]] = {}
-        self._throttle: dict[int, tuple[str, ...]] = {}
+        self._risen: dict[int, dict[str, float]] = {}
+        self._throttle: dict[int, dict[str, float]] = {}
+        self._looked = False
         self._boot_ns: int | None = None
 
     def feed(self, line: bytes) -> Beat | None:
@@ -182,8 +173,8 @@ class Decoder:
         elif kind == "x ":
             self._count(text)
         elif text == "y":
-            self._throttle = {gpu: self._risen.get(gpu, ()) for gpu in self._counts}
-            self._risen = {}
+            self._throttle = {gpu: self._risen.get(gpu, {}) for gpu in self._counts}
+            self._risen, self._looked = {}, True
         elif match := _GPU_LINE.fullmatch(text):
             words = match.group(2).split(" ")
             asleep = words == ["asleep"]
@@ -198,7 +189,7 @@ class Decoder:
         counts = tuple(int(word) for word in match.group(2).split(" "))
         before = self._counts.get(gpu, counts)
         self._counts[gpu] = counts
-        self._risen[gpu] = tuple(name for name, old, new in zip(REASONS, before, counts, strict=True) if new > old)
+        self._risen[gpu] = throttled(before, counts)
 
     def _beat(self, text: str) -> Beat | None:
         match = _TIME_LINE.fullmatch(text)
@@ -211,11 +202,13 @@ class Decoder:
             load_1m=None if load == "-" else float(load),
             memory_available_bytes=None if free == "-" else int(free) << 20,
         )
-        return Beat(host, tuple(self._reading(gpu, at_ns) for gpu in sorted(self._bdfs)))
+        looked, self._looked = self._looked, False
+        return Beat(host, tuple(self._reading(gpu, at_ns) for gpu in sorted(self._bdfs)), looked)
 
     def _reading(self, gpu: int, at_ns: int) -> Reading:
         figures = self._figures.get(gpu) or (None,) * 7
         busy, memory, watts, hot, warm, core, hbm = figures
+        throttle = self._throttle.get(gpu)
         return Reading(
             at_ns=at_ns,
             bdf=self._bdfs[gpu],
@@ -226,8 +219,20 @@ class Decoder:
             busy_percent=_float(busy),
             sclk_mhz=_float(core),
             mclk_mhz=_float(hbm),
-            throttle=self._throttle.get(gpu),
+            throttle=None if throttle is None else tuple(throttle),
+            throttle_shares=() if throttle is None else tuple(throttle.values()),
         )
+
+
+def throttled(before: Sequence[int], now: Sequence[int]) -> dict[str, float]:
+    """Reasons whose residency has risen, each with its share of the time between, as amd-smi reckons violations.
+
+    Both are the counter of cycles and the residencies in the order of REASONS. Without cycles between them what has
+    risen counts as all of the time.
+    """
+    cycles = now[0] - before[0]
+    risen = zip(REASONS, before[1:], now[1:], strict=True)
+    return {name: min(1.0, (new - old) / cycles) if cycles > 0 else 1.0 for name, old, new in risen if new > old}
 
 
 def _float(value: int | None) -> float | None:

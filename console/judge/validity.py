@@ -24,17 +24,14 @@ FROM_CHECK: Mapping[str, Validity] = {
 class Collection(msgspec.Struct, frozen=True, kw_only=True):
     """What was seen of an attempt while it ran and when it was collected.
 
-    `image_pinned` is False when no repository digest says which image ran. Tuples hold one line per occurrence, in
-    words for people; empty means that none was seen.
+    `image_pinned` is False when no repository digest says which image ran. `hardware` is what the hosts' own sensors,
+    counters and logs tell of that time.
     """
 
     simulated: bool
     image_pinned: bool
     log_complete: bool = True
-    rebooted: tuple[str, ...] = ()
-    throttled: tuple[str, ...] = ()
-    ras_errors: tuple[str, ...] = ()
-    foreign_gpu_use: tuple[str, ...] = ()
+    hardware: tuple[Reason, ...] = ()
 
 
 def reasons(
@@ -66,12 +63,7 @@ def _of_finding(finding: Finding) -> Reason | None:
 
 
 def _of_collection(collected: Collection) -> list[Reason]:
-    found = [
-        *(Reason(Validity.REBOOTED, line) for line in collected.rebooted),
-        *(Reason(Validity.THROTTLED, line) for line in collected.throttled),
-        *(Reason(Validity.RAS_ERROR, line) for line in collected.ras_errors),
-        *(Reason(Validity.GPU_IN_USE, line) for line in collected.foreign_gpu_use),
-    ]
+    found = list(collected.hardware)
     if not collected.log_complete:
         found.append(Reason(Validity.LOG_GAP, "the stored log is not the whole log of the container"))
     if not collected.image_pinned:

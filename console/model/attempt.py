@@ -156,6 +156,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mclk_mhz: float | None = None
     throttle: tuple[str, ...] | None = None
     """What it was throttled by since the look before (`ppt`, `socket_thermal`, …); None where it cannot be told."""
+    throttle_shares: tuple[float, ...] = ()
+    """For each of `throttle` the share of the time since the look before; 1 where the firmware does not count time."""
 
 
 class HostReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -166,11 +168,42 @@ class HostReading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     memory_available_bytes: int | None = None
 
 
-class Beat(msgspec.Struct, frozen=True):
-    """One turn of the live readings: the host, and every GPU as of now. Times are UTC on the host's clock."""
+class Beat(msgspec.Struct, frozen=True, omit_defaults=True, tag="beat"):
+    """One turn of the live readings: the host, and every GPU as of now. Times are UTC on the host's clock.
+
+    `looked`: what the GPUs are throttled by was looked at in this turn; otherwise it is that of the last look.
+    """
 
     host: HostReading
     gpus: tuple[Reading, ...]
+    looked: bool = False
+
+
+class Gap(msgspec.Struct, frozen=True, tag="gap"):
+    """The live readings broke off: nothing is known since the last beat, why, and how long until the next try."""
+
+    last_ns: int | None
+    why: str
+    retry_s: float
+
+
+class Hardware(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the GPUs of an attempt did while its program measured (where it does not say when: all the time).
+
+    `from_ns` and `to_ns` are the first and last reading it rests on. Power is the sum of all `gpus`; where there are
+    several hosts, its peak is the sum of theirs. Temperatures are those of the hottest GPU, memory that of the fullest
+    one, `throttled_share` the share of the time of the one most throttled, whatever the reason.
+    """
+
+    from_ns: int
+    to_ns: int
+    gpus: int
+    power_w_mean: float | None = None
+    power_w_max: float | None = None
+    hotspot_c_max: float | None = None
+    memory_c_max: float | None = None
+    vram_used_bytes_mean: float | None = None
+    throttled_share: float | None = None
 
 
 class MetricValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -206,6 +239,8 @@ class Validity(StrEnum):
     PERF_DETERMINISM = "perf_determinism"
     THROTTLED = "throttled"
     RAS_ERROR = "ras_error"
+    KERNEL_FAULT = "kernel_fault"
+    FABRIC_ERRORS = "fabric_errors"
     REBOOTED = "rebooted"
     FAILED_REQUESTS = "failed_requests"
     OUTPUT_SHORT = "output_short"
@@ -215,6 +250,12 @@ class Validity(StrEnum):
     SOCKET_FALLBACK = "socket_fallback"
     IMAGE_UNPINNED = "image_unpinned"
     LOG_GAP = "log_gap"
+    POWER_LIMITED = "power_limited"
+    RAS_CORRECTED = "ras_corrected"
+    KERNEL_WARNING = "kernel_warning"
+    FABRIC_LOSSES = "fabric_losses"
+    CLOCK_STEPPED = "clock_stepped"
+    UNWATCHED = "unwatched"
     ACCEPTED_FINDING = "accepted_finding"
     RECIPE_RECONSTRUCTED = "recipe_reconstructed"
     RECIPE_CHANGED = "recipe_changed"
@@ -228,6 +269,8 @@ SPOILING = frozenset(
         Validity.GPU_IN_USE,
         Validity.THROTTLED,
         Validity.RAS_ERROR,
+        Validity.KERNEL_FAULT,
+        Validity.FABRIC_ERRORS,
         Validity.REBOOTED,
         Validity.FAILED_REQUESTS,
         Validity.OUTPUT_SHORT,

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from console.model.attempt import Failure, Outcome, PhaseSeen, Reason, Result, Sample, Stage, Symptom
+from console.model.attempt import Failure, Hardware, Outcome, PhaseSeen, Reason, Result, Sample, Stage, Symptom
 from console.model.cell import Conditions
 from console.model.finding import Finding
 from console.model.launch import Launch, Placement
@@ -159,6 +159,7 @@ class AttemptEnded(msgspec.Struct, frozen=True, kw_only=True, tag="attempt_ended
     failure: Failure | None = None
     reasons: tuple[Reason, ...] = ()
     conditions: Conditions = Conditions()
+    hardware: Hardware | None = None
 
 
 class LinkChanged(msgspec.Struct, frozen=True, tag="link"):

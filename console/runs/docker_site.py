@@ -2,14 +2,14 @@
 
 import asyncio
 import base64
+import contextlib
 import shlex
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 
 import msgspec
 
-from console.fleet import scrape
+from console.fleet import scrape, telemetry, vitals
 from console.fleet.engine import body
 from console.fleet.engine import follow as streams
 from console.fleet.engine.client import Engine
@@ -21,7 +21,7 @@ from console.fleet.host import Fleet, Host
 from console.fleet.link import Link, LinkError
 from console.fleet.links import Links
 from console.fleet.probe.survey import survey
-from console.model.attempt import FailureClass, LogFrame
+from console.model.attempt import Beat, FailureClass, Gap, LogFrame
 from console.model.events import Cursor, FetchProgress
 from console.model.facts import HostFacts, Known, Unknown
 from console.model.launch import LABEL_ATTEMPT, LABEL_CELL, LABEL_LAUNCH, LABEL_OWNER, LABEL_RUN, Launch, Part
@@ -57,6 +57,18 @@ class DockerSite:
         except SiteError as error:
             return msgspec.structs.replace(facts, engine=Unknown("the engine did not answer", error.message))
         return msgspec.structs.replace(facts, engine=Known(said, "docker"), simulated=facts.simulated or said.simulated)
+
+    async def vitals(self, host: str, hcas: Sequence[str], interfaces: Sequence[str]) -> vitals.Vitals:
+        """A short look at what counts up on the host."""
+        with _translated(host):
+            return await vitals.look(await self._links.get(host), self._host(host), hcas, interfaces)
+
+    async def telemetry(self, host: str) -> AsyncGenerator[Beat | Gap, None]:
+        """Live readings over the host's own connection."""
+        with _translated(host):
+            async with contextlib.aclosing(telemetry.follow(lambda: self._links.get(host), self._host(host))) as items:
+                async for item in items:
+                    yield item
 
     async def image(self, host: str, ref: str) -> ImageSeen | None:
         """The image as the host has it; None when it is not there."""
@@ -291,7 +303,7 @@ async def _take_back(made: Sequence[tuple[Engine, str]]) -> None:
             continue  # it carries our labels: `instinct clean` finds it
 
 
-@contextmanager
+@contextlib.contextmanager
 def _translated(host: str) -> Iterator[None]:
     """Errors of link and engine as the site's own."""
     try:

@@ -46,6 +46,7 @@ from console.runs.step import (
     Wait,
     step,
 )
+from console.runs.watching import Watch, look_before, seal
 
 DRAIN_S = 30.0
 RELEASE_PATIENCE_S = 300.0
@@ -63,7 +64,8 @@ class Driver:
         self._nudge = asyncio.Event()
         self._lost: set[str] = set()
         self._patience: float | None = None
-        self._watch = StallWatch()
+        self._stall = StallWatch()
+        self._watch = Watch(self._ledger)
 
     async def drive(self) -> None:
         """Until nothing is left to do. Cancelling leaves the containers running and the record true."""
@@ -76,9 +78,11 @@ class Driver:
                     await self._perform(act, seen)
                 except SiteError as error:
                     await self._trouble(error, act)
+            await self._seal()
             await self._ledger.enter(Stage.DONE)
         finally:
             await self._stop_following()
+            await self._watch.close()
 
     async def _decide(self) -> tuple[Act, Observation]:
         row = self._ledger.row()
@@ -90,6 +94,8 @@ class Driver:
             await self._note_links(seen)
             if record.claimed and record.outcome is None:
                 self._follow(record.launch, seen)
+                if row.stage in (Stage.STARTING, Stage.RUNNING):
+                    self._watch.follow(part.host for part in record.launch.parts)
         return step(record, seen, self._office.policy), seen
 
     async def _perform(self, act: Act, seen: Observation) -> None:
@@ -161,6 +167,8 @@ class Driver:
     # -- while it runs
 
     async def _start(self, part: Part, look: PartSeen) -> None:
+        if look.state == "created" and not any(row.started_at for row in self._office.tail.parts(self._ledger.attempt)):
+            await look_before(self._ledger, self._launch())
         started_at = look.started_at if look.state == "running" else await self._office.site.start(part)
         await self._ledger.tell(PartStarted(part.host, started_at), part=part.name)
         await self._ledger.enter(Stage.RUNNING)
@@ -192,14 +200,14 @@ class Driver:
             self._nudge.set()
 
     def _on_signal(self, part: str, signal: Signal) -> None:
-        self._watch.heard(part, signal)
+        self._stall.heard(part, signal)
         if isinstance(signal, PhaseSeen) and signal.phase is Phase.READY:
             self._ready.add(part)
             self._nudge.set()
 
     async def _watch_steps(self) -> None:
         """Ask for the end of an attempt that makes no steps; journaled like any other wish to stop."""
-        why = self._watch.verdict()
+        why = self._stall.verdict()
         if why is not None and not self._ledger.stop_asked():
             await self._ledger.tell(StopAsked(WATCHER, why))
 
@@ -227,6 +235,7 @@ class Driver:
     async def _collect(self, part: Part, look: PartSeen) -> None:
         """The rest of the log first, then files and inspect; only then is the part collected."""
         await self._ledger.enter(Stage.COLLECTING)
+        self._watch.end()
         task = self._pursuits.get(part.name)
         if task is not None:
             await asyncio.wait([task], timeout=DRAIN_S)
@@ -247,6 +256,15 @@ class Driver:
         await self._office.site.release(launch.attempt, sorted({part.host for part in launch.parts}))
         gone = [self._ledger.envelope(PartRemoved(part.host), part.name) for part in launch.parts]
         await self._office.journal.append(gone)
+
+    async def _seal(self) -> None:
+        """Tables of what was seen live. Without them the attempt is as it was; the plain files stay where they are."""
+        if self._ledger.row().started_at_ns is None:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._office.pool, seal, self._ledger)
+        except Exception as error:  # noqa: BLE001 - whatever the table library makes of it, the attempt has ended
+            await self._ledger.tell(Noticed(f"samples and readings are not sealed: {error}", "warning"))
 
     # -- when something is in the way
 
@@ -274,7 +292,7 @@ class Driver:
         if changes:
             await self._ledger.tell(*changes)
         if self._lost - lost:
-            self._watch.start_again()
+            self._stall.start_again()
         self._lost = lost
 
     def _gives_up(self, act: Act) -> bool:

@@ -8,15 +8,13 @@ from console.judge.validity import Collection, reasons
 from console.model.attempt import Failure, FailureClass, Outcome
 from console.model.cell import Conditions
 from console.model.events import AttemptEnded, Noticed, PartCollected, PreflightDone
-from console.model.facts import HostFacts, Known
 from console.model.launch import Launch
 from console.runs import outcome as outcomes
 from console.runs.collect import part_ends
 from console.runs.office import Ledger
 from console.runs.site import SiteError
 from console.runs.step import Finish
-from console.store import artifacts
-from console.store.errors import StoreError
+from console.runs.watching import look_after
 
 
 async def finish(ledger: Ledger, act: Finish) -> None:
@@ -32,13 +30,14 @@ async def finish(ledger: Ledger, act: Finish) -> None:
     office, subject = ledger.office, ledger.subject()
     ends = part_ends(office.tail, office.folder, subject.workload, row.launch, subject.cell)
     decision = outcomes.decide(row.launch, ends)
+    sensed = await look_after(ledger, row.launch, decision.result)
     under = _host_conditions(ledger)
     simulated = office.simulated or any(item.simulated for item in under.values())
     collected = Collection(
         simulated=simulated,
         image_pinned=row.launch.image_digest is not None,
         log_complete=all(item.log_complete for item in ledger.events(PartCollected)),
-        rebooted=await _rebooted(ledger, row.launch),
+        hardware=sensed.reasons,
     )
     ended = AttemptEnded(
         outcome=act.outcome or decision.outcome,
@@ -53,6 +52,7 @@ async def finish(ledger: Ledger, act: Finish) -> None:
             nodes=subject.cell.nodes,
             simulated=simulated,
         ),
+        hardware=sensed.hardware,
     )
     await ledger.tell(ended)
     await _leave_receipts(ledger, row.launch, ended)
@@ -61,24 +61,6 @@ async def finish(ledger: Ledger, act: Finish) -> None:
 def _host_conditions(ledger: Ledger) -> Mapping[str, Conditions]:
     looks = ledger.events(PreflightDone)
     return looks[-1].conditions if looks else {}
-
-
-async def _rebooted(ledger: Ledger, launch: Launch) -> tuple[str, ...]:
-    """Hosts whose boot id differs from the one at preflight. What cannot be read says nothing."""
-    found = []
-    for host in sorted({part.host for part in launch.parts}):
-        try:
-            stored = artifacts.read(ledger.office.folder, ledger.attempt, f"facts.{host}.json")
-        except StoreError:
-            continue
-        before = msgspec.json.decode(stored, type=HostFacts).system.boot_id
-        try:
-            now = (await ledger.office.site.survey(host, (), light=True)).system.boot_id
-        except SiteError:
-            continue
-        if isinstance(before, Known) and isinstance(now, Known) and before.value != now.value:
-            found.append(f"{host} was restarted during the attempt")
-    return tuple(found)
 
 
 async def _leave_receipts(ledger: Ledger, launch: Launch, ended: AttemptEnded) -> None:

@@ -3,12 +3,13 @@
 A site has no memory of its own: after a crash, a new site over the same hosts sees what the old one saw.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
-from console.model.attempt import FailureClass, LogFrame
+from console.fleet.vitals import Vitals
+from console.model.attempt import Beat, FailureClass, Gap, LogFrame
 from console.model.events import Cursor, FetchProgress
 from console.model.facts import HostFacts
 from console.model.launch import Launch, Part
@@ -101,6 +102,15 @@ class Site(Protocol):
 
         `light` leaves out what takes long on a host and no run depends on (amd-smi and its kind).
         """
+
+    async def vitals(self, host: str, hcas: Sequence[str], interfaces: Sequence[str]) -> Vitals:
+        """A short look at what counts up on the host: error counters, throttling, the end of the kernel log.
+
+        `hcas` (`mlx5_0:1`) and `interfaces` are those whose counters matter.
+        """
+
+    def telemetry(self, host: str) -> AsyncGenerator[Beat | Gap, None]:
+        """Live readings of the host, about one a second, for as long as it is iterated; breaks are gaps."""
 
     def pull(self, host: str, ref: str) -> AsyncIterator[FetchProgress]:
         """Pull an image, yielding progress; ends when it is there. Finished layers are kept when it is cut off."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from console.model.attempt import Failure, MetricValue, Outcome, Phase, Reason, Result, Stage
+from console.model.attempt import Failure, Hardware, MetricValue, Outcome, Phase, Reason, Result, Stage
 from console.model.cell import Conditions
 from console.model.events import StopAsked
 from console.model.finding import Finding
@@ -59,6 +59,7 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     result: Result | None
     reasons: tuple[Reason, ...]
     conditions: Conditions | None
+    hardware: Hardware | None
     findings: tuple[Finding, ...]
     placement: Placement | None
     launch: Launch | None

@@ -1,8 +1,8 @@
 """Samples and readings of an ended attempt, sealed to Parquet for the tables.
 
 `samples/date=YYYY-MM-DD/<attempt>.parquet` and `readings/date=YYYY-MM-DD/<attempt>.parquet`, the date being that of
-the first row (UTC). A second sealing gives the same names, so rows never come twice. Temporary names do not end in
-`.parquet`: a glob never meets a half file.
+the first row (UTC). A time without readings (a lost connection) has no rows. A second sealing gives the same names,
+so rows never come twice. Temporary names do not end in `.parquet`: a glob never meets a half file.
 """
 
 import io
@@ -58,9 +58,16 @@ READINGS = pl.Schema(
         "vram_used_bytes": pl.Int64(),
         "busy_percent": pl.Float64(),
         "sclk_mhz": pl.Float64(),
+        "mclk_mhz": pl.Float64(),
+        "throttle": pl.List(pl.String()),
+        "throttle_share": pl.Float64(),
     }
 )
-"""One row per reading of one GPU."""
+"""One row per reading of one GPU; `at` is the host's clock.
+
+`throttle` are the reasons it throttled for since the look before (every few seconds), null where it cannot be told;
+`throttle_share` is the largest share of that time that one of them took.
+"""
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -78,7 +85,8 @@ def seal(folder: StateFolder, attempt: str, readings: Mapping[str, Sequence[Read
     samples = pl.DataFrame([_sample_row(envelope) for envelope in envelopes], SAMPLES, orient="row")
     rows = [
         (attempt, host, item.bdf, item.at_ns // 1000, item.power_w, item.hotspot_c, item.memory_c,
-         item.vram_used_bytes, item.busy_percent, item.sclk_mhz)
+         item.vram_used_bytes, item.busy_percent, item.sclk_mhz, item.mclk_mhz, item.throttle,
+         None if item.throttle is None else max(item.throttle_shares, default=0.0))
         for host, items in sorted((readings or {}).items())
         for item in items
     ]  # fmt: skip
@@ -86,6 +94,12 @@ def seal(folder: StateFolder, attempt: str, readings: Mapping[str, Sequence[Read
         _write(folder.samples, attempt, samples),
         _write(folder.readings, attempt, pl.DataFrame(rows, READINGS, orient="row").sort("host", "bdf", "at")),
     )
+
+
+def sealed_readings(folder: StateFolder, attempt: str) -> Path | None:
+    """The sealed readings of an attempt, or None when there are none (yet)."""
+    check_id(attempt, "attempt")
+    return next(iter(sorted(folder.readings.glob(f"date=*/{attempt}.parquet"))), None)
 
 
 def _samples(tail: Tail, attempt: str) -> Sequence[Envelope]:

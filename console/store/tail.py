@@ -271,6 +271,7 @@ def _attempt_row(row: tuple[Any, ...]) -> AttemptRow:
         result=ended.result if ended else None,
         reasons=ended.reasons if ended else (),
         conditions=ended.conditions if ended else None,
+        hardware=ended.hardware if ended else None,
         findings=preflight.findings if preflight else (),
         placement=claimed.placement if claimed else None,
         launch=launched.launch if launched else None,

@@ -79,24 +79,32 @@ def test_what_was_seen_at_collection_becomes_reasons_spoiling_ones_first() -> No
         simulated=True,
         image_pinned=False,
         log_complete=False,
-        rebooted=("node01 booted again",),
-        throttled=("node01 0000:05:00.0 power",),
-        ras_errors=("node01 umc ue 1",),
-        foreign_gpu_use=("node01 pid 4711",),
+        hardware=(
+            Reason(Validity.UNWATCHED, "node01: kernel log"),
+            Reason(Validity.REBOOTED, "node01 booted again"),
+            Reason(Validity.THROTTLED, "node01 0000:05:00.0 power"),
+            Reason(Validity.FABRIC_ERRORS, "node01 mlx5_0:1 symbol_error +1"),
+            Reason(Validity.KERNEL_FAULT, "node01 gpu-reset"),
+            Reason(Validity.RAS_ERROR, "node01 umc ue 1"),
+            Reason(Validity.RAS_CORRECTED, "node01 umc ce 1"),
+        ),
     )
     found = reasons([], None, seen, cell(recipe="reconstructed", deviations=("published X, running Y, because Z",)))
     assert [item.reason for item in found] == [
-        Validity.GPU_IN_USE,
         Validity.THROTTLED,
         Validity.RAS_ERROR,
+        Validity.KERNEL_FAULT,
+        Validity.FABRIC_ERRORS,
         Validity.REBOOTED,
         Validity.IMAGE_UNPINNED,
         Validity.LOG_GAP,
+        Validity.RAS_CORRECTED,
+        Validity.UNWATCHED,
         Validity.RECIPE_RECONSTRUCTED,
         Validity.RECIPE_CHANGED,
         Validity.SIMULATED,
     ]
-    assert [item.spoils for item in found] == [True] * 4 + [False] * 5
+    assert [item.spoils for item in found] == [True] * 5 + [False] * 7
 
 
 def test_a_reason_is_given_once_with_all_its_details() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import functools
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,12 @@ import pytest
 import console.workloads  # noqa: F401 - fills the registry
 from console.catalog.shelf import Catalog
 from console.fleet.host import Host
-from console.model.attempt import LogFrame
+from console.fleet.vitals import Vitals
+from console.model.attempt import Beat, Gap, LogFrame
 from console.model.cell import AnyCell, Cell, Conditions, Reference
 from console.model.events import Cursor, FetchProgress
 from console.model.facts import DockerAccess as Access
-from console.model.facts import Driver, Engine, Gpu, HostFacts, Known, Storage, System
+from console.model.facts import Driver, Engine, Gpu, HostFacts, KernelLine, KernelLog, Known, Storage, System
 from console.model.launch import LABEL_ATTEMPT, LABEL_LAUNCH, LABEL_OWNER, Launch, Part
 from console.model.profile import Image, ModelCard, VllmTraits
 from console.model.resume import Resume
@@ -42,6 +43,7 @@ from console.workloads.vllm_params import ThroughputParams
 
 SECOND = 1_000_000_000
 DIGEST = "sha256:" + "a" * 64
+QUIET = Known(KernelLog(source="dmesg", lines=(KernelLine(text="up", raw="[1.0] up"),), complete=True), "dmesg")
 THROUGHPUT = "Throughput: 2.00 requests/s, 600.00 total tokens/s, 400.00 output tokens/s\n"
 LOG = (
     b"INFO 05-21 10:15:00 [__init__.py:239] Automatically detected platform rocm.\n",
@@ -99,6 +101,14 @@ class World:
     result: bytes | None = RESULT
     lines: Sequence[bytes] = LOG
     start_error: SiteError | None = None
+    beats: dict[str, Sequence[Beat | Gap]] = field(default_factory=dict)
+    looks: dict[str, list[Vitals]] = field(default_factory=dict)
+    """What looks at a host see, one after the other; a host without any is seen with nothing wrong."""
+
+    def vitals(self, host: str, hcas: Sequence[str], interfaces: Sequence[str]) -> Vitals:
+        """The next look at a host."""
+        left = self.looks.get(host)
+        return left.pop(0) if left else Vitals(host=host, read_at_ns=1, boot_id="b1", kernel_log=QUIET)
 
     async def act(self, effect: Callable[[], Any], host: str | None = None) -> Any:
         """Do something, or be killed just before or just after it."""
@@ -141,6 +151,15 @@ class FakeSite:
     async def survey(self, host: str, models: Sequence[str], *, light: bool = False) -> HostFacts:
         facts: HostFacts = await self.world.act(lambda: facts_of(self.world, host), host)
         return facts
+
+    async def vitals(self, host: str, hcas: Sequence[str], interfaces: Sequence[str]) -> Vitals:
+        seen: Vitals = await self.world.act(lambda: self.world.vitals(host, hcas, interfaces), host)
+        return seen
+
+    async def telemetry(self, host: str) -> AsyncGenerator[Beat | Gap, None]:
+        for item in self.world.beats.get(host, ()):
+            yield item
+        await asyncio.sleep(3600)
 
     async def image(self, host: str, ref: str) -> ImageSeen | None:
         seen: ImageSeen = await self.world.act(lambda: ImageSeen(DIGEST, DIGEST), host)

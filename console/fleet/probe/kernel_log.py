@@ -17,45 +17,53 @@ LINES = 4000
 BYTES = 1 << 20
 """No more than these is sent, counted from the end."""
 
-SCRIPT = f"""
+_SCRIPT = """
 # logged NAME COMMAND...: its exit status and what it says of a failure, `@log`, the newest part of its output
-logged() {{
+logged() {
   section=$1; shift
   begin "$section" "$*"
   if [ -n "$ROOT" ]; then
     said=
     if [ -r "$ROOT/@commands/$section" ]; then
-      said=$(tail -n {LINES + 1} "$ROOT/@commands/$section" | tail -c {BYTES + 1})
+      said=$(tail -n $LOG_LINES "$ROOT/@commands/$section" | tail -c $LOG_BYTES)
     fi
   elif command -v "$1" >/dev/null 2>&1; then
-    {{
-      said=$({{ $LIMIT "$@" 2>&4 </dev/null; printf '@exit %s\\n' $? >&4; }} |
-        tail -n {LINES + 1} | tail -c {BYTES + 1})
-    }} 4>&1
+    {
+      said=$({ $LIMIT "$@" 2>&4 </dev/null; printf '@exit %s\\n' $? >&4; } |
+        tail -n $LOG_LINES | tail -c $LOG_BYTES)
+    } 4>&1
   else said=; fi
   if [ -n "$said" ]; then printf '@log\\n%s\\n' "$said"; found=yes; fi
   end "$section" 0
-}}
+}
 found=
 logged kernel.dmesg dmesg -x --time-format iso
 if [ -z "$found" ]; then logged kernel.plain dmesg; fi
 if [ -z "$found" ] && [ "$SUDO_PROBE" = yes ]; then
   logged kernel.sudo sudo -n dmesg -x --time-format iso
 fi
-if [ -z "$found" ]; then logged kernel.journal journalctl -k -b 0 -q -o short-iso-precise --no-pager -n {LINES + 1}; fi
+if [ -z "$found" ]; then logged kernel.journal journalctl -k -b 0 -q -o short-iso-precise --no-pager -n $LOG_LINES; fi
 for file in /var/log/kern.log /var/log/dmesg; do
   if [ -z "$found" ]; then
-    begin "kernel.file.${{file##*/}}" "$file"
+    begin "kernel.file.${file##*/}" "$file"
     if [ -r "$ROOT$file" ] && [ -s "$ROOT$file" ]; then
       found=yes
       printf '@log\\n'
-      $LIMIT tail -n {LINES + 1} "$ROOT$file" 2>/dev/null | tail -c {BYTES + 1}
-      end "kernel.file.${{file##*/}}" 0
-    elif [ -e "$ROOT$file" ]; then end "kernel.file.${{file##*/}}" denied
-    else end "kernel.file.${{file##*/}}" absent; fi
+      $LIMIT tail -n $LOG_LINES "$ROOT$file" 2>/dev/null | tail -c $LOG_BYTES
+      end "kernel.file.${file##*/}" 0
+    elif [ -e "$ROOT$file" ]; then end "kernel.file.${file##*/}" denied
+    else end "kernel.file.${file##*/}" absent; fi
   fi
 done
 """
+
+
+def script(lines: int = LINES) -> str:
+    """Asks for so many of the newest lines."""
+    return f"\nLOG_LINES={lines + 1} LOG_BYTES={BYTES + 1}{_SCRIPT}"
+
+
+SCRIPT = script()
 
 _SECTIONS = (
     "kernel.dmesg",
