@@ -95,7 +95,7 @@ class Files:
             if colon and name:
                 self.rows.setdefault(name.decode("utf-8", "replace"), []).append(value)
         for match in _ERROR.finditer(errors):
-            self.errors.setdefault(match.group(1).decode("utf-8", "replace"), match.group(2).decode("ascii", "replace"))
+            self.errors.setdefault(match.group(1).decode("utf-8", "replace"), clean_line(match.group(2), 200))
         self.asleep = "asleep" in self.rows
         self.why = section.why if section is not None else ""
 
@@ -121,7 +121,8 @@ class Files:
         path, show = self.path(name), ("cat", self.path(name))
         error = self.errors.get(name)
         if error is not None:
-            return Unknown(_ERRORS.get(error, f"the driver or kernel refused to read it ({error})"), path, show)
+            refused = f"the driver or kernel refused to read it ({clean_line(error, 80)})"
+            return Unknown(_ERRORS.get(error, refused), path, show)
         if self.asleep:
             return Unknown(ASLEEP, path, ("cat", self.path("power/runtime_status")))
         if self.late:
