@@ -1,4 +1,4 @@
-"""RDMA devices with their ports, and the network interfaces that have hardware behind them."""
+"""RDMA devices with their ports, and the interfaces that lead out of the host: cards, and what is built on them."""
 
 import re
 from collections.abc import Mapping
@@ -38,6 +38,9 @@ PROVIDER_FOLDERS = (
 )
 """Where providers of libibverbs are: what vendors install by hand comes before what the distribution has."""
 
+PLUMBING = ("lo", "docker*", "veth*", "br-*", "virbr*", "vnet*", "cni*", "flannel*", "cali*", "tun*", "tap*")
+"""Names of interfaces that lead to containers and machines on the host itself; shell patterns."""
+
 _PORT = ("state", "phys_state", "rate", "link_layer", "gids/3", *COUNTERS)
 
 SCRIPT = f"""
@@ -57,11 +60,15 @@ if cd "$ROOT{RDMA}" 2>/dev/null; then
   cd /; end net.rdma "$status"
 else end net.rdma absent; fi
 begin net.nic {NET}
+built() {{ {{ read -r lower <"$1/iflink" && read -r own <"$1/ifindex" && [ "$lower" != "$own" ]; }} 2>/dev/null; }}
 if cd "$ROOT{NET}" 2>/dev/null; then
   set --
   for each in *; do
     if [ -e "$each/device" ]; then printf 'device:%s\\n' "$each"
-    elif [ ! -d "$each/bonding" ]; then continue; fi
+    else
+      case $each in {"|".join(PLUMBING)}) continue ;; esac
+      if [ ! -d "$each/bonding" ] && [ ! -d "$each/bridge" ] && ! built "$each"; then continue; fi
+    fi
     for name in operstate speed mtu address device/numa_node device/uevent; do set -- "$@" "$each/$name"; done
   done
   if [ $# -gt 0 ]; then sweep "$@"; status=$?; else printf '\\n@errors\\n'; status=0; fi

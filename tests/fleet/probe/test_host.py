@@ -237,6 +237,31 @@ async def test_rdma_ports_and_network_interfaces_are_read(machine: "Machine") ->
     assert known(facts.infiniband) == ("mlx5_0",)
 
 
+async def test_what_is_built_on_a_card_is_read_and_the_plumbing_of_containers_is_not(machine: "Machine") -> None:
+    for name, lower, own in (
+        ("ens1.100", 2, 9),
+        ("eth0", 1803, 1802),
+        ("dummy0", 5, 5),
+        ("veth1a", 7, 8),
+        ("lo", 1, 1),
+    ):
+        machine.write(f"/sys/class/net/{name}/iflink", f"{lower}\n")
+        machine.write(f"/sys/class/net/{name}/ifindex", f"{own}\n")
+        machine.write(f"/sys/class/net/{name}/operstate", "up\n")
+    for name in ("br0", "docker0"):
+        machine.write(f"/sys/class/net/{name}/bridge/bridge_id", "8000.1\n")
+        machine.write(f"/sys/class/net/{name}/operstate", "up\n")
+    machine.command(
+        "net.addresses",
+        "9: ens1.100    inet 10.2.0.1/24 brd 10.2.0.255 scope global ens1.100\\       valid_lft forever\n"
+        "1802: eth0    inet 172.17.0.2/16 brd 172.17.255.255 scope global eth0\\       valid_lft forever\n",
+    )
+    found = {nic.name: nic for nic in known((await machine.facts()).nics)}
+    assert sorted(found) == ["br0", "ens1.100", "eth0"]
+    assert not any(nic.physical for nic in found.values())
+    assert (found["ens1.100"].addresses, found["eth0"].addresses) == (("10.2.0.1/24",), ("172.17.0.2/16",))
+
+
 async def test_providers_of_rdma_devices_are_found_where_vendors_and_distributions_put_them(machine: "Machine") -> None:
     machine.write("/usr/lib/x86_64-linux-gnu/libibverbs/libmlx5-rdmav34.so", "")
     machine.write("/usr/lib/x86_64-linux-gnu/libibverbs/libbnxt_re-rdmav34.so", "")
