@@ -9,7 +9,8 @@ from console.cli import printing
 from console.cli.printing import Column
 
 if TYPE_CHECKING:
-    from console.desk.status import Difference, GpuRow, StatusRow
+    from console.desk.status import GpuRow, StatusRow
+    from console.desk.status_diff import Difference
 
 
 _GIB = 1 << 30

@@ -1,17 +1,16 @@
-"""What every host is, in a row: hardware, firmware, driver, what it does now, its health; and what differs."""
+"""What every host is, in a row: hardware, firmware, driver, what it does now, its health."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from console.health.report import HostHealth
-from console.health.rules.peers import ASPECTS, kind
 from console.health.rules.power import hottest_of, limits
 from console.model.facts import Gpu, HostFacts, Known, Unknown
 from console.model.finding import State
-from console.model.names import cpu_name, gpu_name, same_text
+from console.model.names import cpu_name, gpu_name
 
 UNKNOWN = "unknown"
 Fact = Known[Any] | Unknown
@@ -25,7 +24,8 @@ class StatusRow(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     host: str
-    state: Literal["up", "simulated", "no answer"] = "up"
+    state: Literal["up", "simulated", "no answer", "asking"] = "up"
+    """`asking` only while a host is watched."""
     health: str = ""
     gpus: str = UNKNOWN
     cpu: str = UNKNOWN
@@ -40,10 +40,12 @@ class StatusRow(msgspec.Struct, frozen=True, kw_only=True):
     vram_total_bytes: int | None = None
     hottest_c: float | None = None
     power_w: float | None = None
+    busy_percent: float | None = None
+    """The mean over the GPUs."""
     docker: str = UNKNOWN
     running: str = ""
     why: str = ""
-    """Why there is no answer."""
+    """Why there is no answer, or no news."""
 
 
 class GpuRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,15 +75,8 @@ class GpuRow(msgspec.Struct, frozen=True, kw_only=True):
     simulated: bool = False
 
 
-class Difference(msgspec.Struct, frozen=True):
-    """One thing in which two sides differ."""
-
-    what: str
-    left: str
-    right: str
-
-
-_RANK = {State.FAIL: 0, State.UNKNOWN: 1, State.WARN: 2, State.PASS: 3}
+RANK = {State.FAIL: 0, State.UNKNOWN: 1, State.WARN: 2, State.PASS: 3}
+"""The worst first."""
 
 
 def rows(
@@ -96,7 +91,7 @@ def rows(
 
     def rank(item: StatusRow) -> tuple[int, int, int]:
         found = health.get(item.host)
-        return (item.state != "no answer", _RANK[found.state] if found else 2, order[item.host])
+        return (item.state != "no answer", RANK[found.state] if found else 2, order[item.host])
 
     return tuple(sorted(made, key=rank))
 
@@ -111,8 +106,8 @@ def row(name: str, facts: HostFacts | None, problem: str, health: HostHealth | N
         host=name,
         state="simulated" if facts.simulated else "up",
         health=_verdict(health),
-        gpus=_models(facts),
-        cpu=_cpu(facts),
+        gpus=models(facts),
+        cpu=cpu(facts),
         nps=_text(system.nodes_per_socket),
         bios=_text(system.bios_version),
         os=_text(system.os),
@@ -124,6 +119,7 @@ def row(name: str, facts: HostFacts | None, problem: str, health: HostHealth | N
         vram_total_bytes=_sum(gpus, "vram_total_bytes"),
         hottest_c=hottest_of(gpus or ()),
         power_w=_sum(_devices(gpus), "power_w"),
+        busy_percent=mean([value(gpu.busy_percent) for gpu in gpus or ()]),
         docker=_docker(facts),
         running=_running(facts),
     )
@@ -132,40 +128,6 @@ def row(name: str, facts: HostFacts | None, problem: str, health: HostHealth | N
 def gpu_rows(facts: HostFacts) -> tuple[GpuRow, ...]:
     """Every GPU of a host, by PCI address."""
     return tuple(_gpu_row(facts, gpu) for gpu in _gpus(facts) or ())
-
-
-def differences(left: HostFacts, right: HostFacts) -> tuple[Difference, ...]:
-    """What two hosts do not have in common; a value unknown on one side only is a difference too."""
-    found = []
-    for what, read in _COMPARED.items():
-        one, other = read(left) or UNKNOWN, read(right) or UNKNOWN
-        if not same_text(one, other):
-            found.append(Difference(what, one, other))
-    return tuple(found)
-
-
-def against_majority(host: HostFacts, fleet: Mapping[str, HostFacts]) -> tuple[Difference, ...]:
-    """What a host does not have in common with most hosts of its kind (itself among them)."""
-    alike = [facts for facts in fleet.values() if kind(facts) == kind(host)] or [host]
-    found = []
-    for what, read in _COMPARED.items():
-        counts = Counter(value for facts in alike if (value := read(facts)) is not None)
-        own = read(host) or UNKNOWN
-        if not counts:
-            continue
-        usual, number = counts.most_common(1)[0]
-        if number > len(alike) / 2 and not same_text(own, usual):
-            found.append(Difference(what, own, f"{usual} ({number} of {len(alike)})"))
-    return tuple(found)
-
-
-def against_profile(health: HostHealth) -> tuple[Difference, ...]:
-    """What a host does not have in common with its profile, published figures and advice included."""
-    return tuple(
-        Difference(finding.check, finding.seen, finding.expected)
-        for finding in health.findings
-        if finding.state is not State.PASS and finding.expected and not finding.check.startswith("bios.")
-    )
 
 
 def _gpus(facts: HostFacts) -> tuple[Gpu, ...] | None:
@@ -181,7 +143,8 @@ def _devices(gpus: tuple[Gpu, ...] | None) -> tuple[Gpu, ...] | None:
     return tuple(first.values())
 
 
-def _models(facts: HostFacts) -> str:
+def models(facts: HostFacts) -> str:
+    """The GPUs of a host by model, as `8x MI300X`."""
     devices = _devices(_gpus(facts))
     if devices is None:
         return UNKNOWN
@@ -193,7 +156,8 @@ def _model(gpu: Gpu) -> str:
     return gpu_name(gpu.model.value) if isinstance(gpu.model, Known) else f"device {gpu.device_id}"
 
 
-def _cpu(facts: HostFacts) -> str:
+def cpu(facts: HostFacts) -> str:
+    """The processors of a host, as `2x EPYC 9654`."""
     if isinstance(facts.system.cpu, Unknown):
         return UNKNOWN
     name = cpu_name(facts.system.cpu.value)
@@ -238,6 +202,12 @@ def _sum(gpus: tuple[Gpu, ...] | None, name: str) -> Any:
 def total(figures: Sequence[Any]) -> Any:
     """Their sum; None unless there are any and every one of them is known."""
     return None if not figures or None in figures else sum(figures)
+
+
+def mean(figures: Sequence[float | None]) -> float | None:
+    """The mean of those that are known."""
+    known = [figure for figure in figures if figure is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _docker(facts: HostFacts) -> str:
@@ -325,16 +295,3 @@ def _text(fact: Fact) -> str:
 def value(fact: Fact) -> Any:
     """What was read, or None."""
     return fact.value if isinstance(fact, Known) else None
-
-
-def _cpu_text(facts: HostFacts) -> str | None:
-    text = _cpu(facts)
-    return None if text == UNKNOWN else text
-
-
-_COMPARED: Mapping[str, Callable[[HostFacts], str | None]] = {
-    "product": lambda facts: value(facts.system.product),
-    "cpu": _cpu_text,
-    "gpu models": lambda facts: None if _gpus(facts) is None else _models(facts),
-    **ASPECTS,
-}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from console.desk import health, status
+from console.desk import health, status, status_diff
 from console.desk.errors import DeskError
 from console.desk.settings import Settings
 from console.fleet.host import Fleet, Host
@@ -41,18 +41,18 @@ def verdicts(settings: Settings, look: Look) -> Mapping[str, HostHealth]:
     return {host.name: judging.host(host, looked) for host in look.hosts if host.name in look.facts}
 
 
-def diff(settings: Settings, look: Look, left: str, right: str) -> tuple[status.Difference, ...]:
+def diff(settings: Settings, look: Look, left: str, right: str) -> tuple[status_diff.Difference, ...]:
     """What differs between a host and another, its profile, or most hosts of its kind. Raises DeskError."""
     one = _facts(look, left)
     if right == "fleet":
-        return status.against_majority(one, look.facts)
+        return status_diff.against_majority(one, look.facts)
     if right == "profile":
         host = next(host for host in look.hosts if host.name == left)
         judging = health.Judging(settings, look.fleet, health.Question())
         if judging.profile(host, one) is None:
             raise DeskError(f"{left} has no server profile; name one with server = in the fleet file")
-        return status.against_profile(judging.host(host, health.Looked(facts={left: one})))
-    return status.differences(one, _facts(look, right))
+        return status_diff.against_profile(judging.host(host, health.Looked(facts={left: one})))
+    return status_diff.differences(one, _facts(look, right))
 
 
 def _facts(look: Look, name: str) -> HostFacts:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from console.desk import status
+from console.desk import status, status_diff
 from console.model.facts import (
     DockerAccess,
     Driver,
@@ -151,5 +151,5 @@ def test_hosts_without_an_answer_come_first_and_keep_their_order(facts: HostFact
 
 def test_a_value_known_on_one_side_only_is_a_difference(facts: HostFacts) -> None:
     other = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, bios_version=known("1.8")))
-    assert status.differences(facts, other) == (status.Difference("bios", status.UNKNOWN, "1.8"),)
-    assert status.differences(facts, facts) == ()
+    assert status_diff.differences(facts, other) == (status_diff.Difference("bios", status.UNKNOWN, "1.8"),)
+    assert status_diff.differences(facts, facts) == ()
