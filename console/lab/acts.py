@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from console.lab.clock import Clock
+from console.lab.faults import DISTURBANCES
 from console.lab.files import Files
 from console.lab.logs import STDERR, STDOUT
 from console.lab.rendezvous import Fabric
@@ -84,6 +85,13 @@ class Surroundings:
     host_file: Callable[[str], str] = lambda path: ""
     disturb: Callable[[str], None] = lambda name: None
     token: str = ""
+    disturbed: bool = False
+
+    def halfway(self) -> None:
+        """Half of the measuring is done: the host shows now, once, what it was asked to show meanwhile."""
+        if self.fault in DISTURBANCES and not self.disturbed:
+            self.disturbed = True
+            self.disturb(self.fault)
 
     def noisy(self, value: float, spread: float = 0.004) -> float:
         """The value with small noise: normal, `spread` relative, cut at three sigma."""

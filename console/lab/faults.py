@@ -73,7 +73,26 @@ PROGRAM_FAULTS = {
     "socket-fallback": "RCCL finds no RDMA device and moves data over TCP sockets, slowly",
     "poisoned-tokenizer": "an earlier download left an empty tokenizer folder",
     "rdma-errors": "error counters of an RDMA port and its interface grow while a training run goes on",
+    "throttles": "a GPU throttles because of its temperature while the program measures",
+    "power-limited": "all GPUs run at their power limit while the program measures",
+    "counts-uncorrectable": "a GPU counts an uncorrectable error while the program measures",
+    "counts-correctable": "a GPU counts correctable errors while the program measures",
+    "logs-fault": "the kernel log tells of an uncorrectable GPU error while the program measures",
+    "logs-warning": "the kernel log tells of a throttled GPU while the program measures",
 }
+
+DISTURBANCES = frozenset(
+    {
+        "rdma-errors",
+        "throttles",
+        "power-limited",
+        "counts-uncorrectable",
+        "counts-correctable",
+        "logs-fault",
+        "logs-warning",
+    }
+)
+"""Program failures that show in the host alone: the program itself goes on and ends well."""
 
 ALL = HOST_FAULTS | ENGINE_FAULTS | PROGRAM_FAULTS
 

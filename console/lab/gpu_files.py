@@ -1,7 +1,8 @@
 """GPUs of a played host below /sys: PCI devices with sensors and counters, and the KFD topology."""
 
 import hashlib
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from console.lab.specs import MIB, Kind
@@ -13,6 +14,9 @@ HIVE = 7198346173951231
 IDLE_USED = 283 * MIB
 IDLE_SCLK_MHZ, IDLE_MCLK_MHZ = 132, 900
 TOPOLOGY = "sys/class/kfd/kfd/topology"
+
+REASONS = ("prochot", "ppt", "socket_thermal", "vr_thermal", "hbm_thermal")
+"""Why a GPU may throttle, in the order of gpu_metrics."""
 
 RAS_BLOCKS = (
     "umc", "sdma", "gfx", "mmhub", "athub", "pcie_bif", "hdp", "xgmi_wafl", "df", "smn", "mp0", "mp1", "mca", "vcn",
@@ -216,7 +220,14 @@ def _device(kind: Kind, gpu: int) -> Iterator[tuple[str, str]]:
     )
     yield f"{base}/drm/renderD{128 + gpu}/dev", f"{DRM_MAJOR}:{128 + gpu}\n"
     yield f"{base}/drm/card{gpu + 1}/dev", f"{DRM_MAJOR}:{gpu + 1}\n"
+    yield f"{base}/gpu_metrics", metrics(0, (0,) * len(REASONS))
     yield from _sensors(kind, gpu)
+
+
+def metrics(cycles: int, counts: Sequence[int]) -> str:
+    """The head of gpu_metrics 1.6 as Latin-1: size and version, the counter of cycles, residencies by reason."""
+    words = [64 | 1 << 16 | 6 << 24, *[0] * 7, cycles, *counts, 0, 0]
+    return struct.pack("<16I", *words).decode("latin-1")
 
 
 def pp_dpm(mhz: tuple[int, ...], current: int) -> str:

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from console.lab import captured, cpu_files, gpu_files, hub, kernel_text, roots, smi
@@ -177,6 +178,27 @@ def _port_errors(machine: "Machine") -> None:
         machine.replace(path, f"{int(machine.read(path).strip() or 0) + 41 + number}\n")
 
 
+def _throttle_now(reason: str, *gpus: int) -> Callable[["Machine"], None]:
+    def act(machine: "Machine") -> None:
+        machine.sensors.throttling_now |= dict.fromkeys(gpus or range(machine.kind.gpus), reason)
+        machine.sensors.show()
+
+    return act
+
+
+def _count_up(block: str, uncorrectable: int, correctable: int) -> Callable[["Machine"], None]:
+    def act(machine: "Machine") -> None:
+        path = f"{gpu_files.device(BAD_GPU)}/ras/{block}_err_count"
+        found = re.findall(r"\d+", machine.read(path))
+        machine.replace(path, f"ue: {int(found[0]) + uncorrectable}\nce: {int(found[1]) + correctable}\n")
+
+    return act
+
+
+def _log_now(name: str) -> Callable[["Machine"], None]:
+    return lambda machine: log(machine, kernel_text.fault(name, BAD_GPU, timedelta()))
+
+
 def _skew(machine: "Machine") -> None:
     machine.skew_s = SKEW_S
 
@@ -208,5 +230,11 @@ _ACTS: dict[str, Callable[["Machine"], object]] = {
     "memlock-low": lambda machine: machine.replace("proc/self/limits", roots.limits("67108864")),
     "rdma-port-down": _port_down,
     "rdma-errors": _port_errors,
+    "throttles": _throttle_now("socket_thermal", BAD_GPU),
+    "power-limited": _throttle_now("ppt"),
+    "counts-uncorrectable": _count_up("umc", 1, 0),
+    "counts-correctable": _count_up("gfx", 0, 5),
+    "logs-fault": _log_now("log-ras"),
+    "logs-warning": _log_now("log-throttled"),
     "clock-skew": _skew,
 }

@@ -49,10 +49,10 @@ def booted(kind: Kind) -> str:
     return "".join(_lines(start, _boot(kind)))
 
 
-def fault(name: str, gpu: int) -> str:
-    """The lines of a named failure, some minutes ago. KeyError for an unknown name."""
+def fault(name: str, gpu: int, ago: timedelta = timedelta(minutes=7)) -> str:
+    """The lines of a named failure, so long ago. KeyError for an unknown name."""
     texts = (text.format(bdf=gpu_files.bdf(gpu)) for text in FAULTS[name])
-    return "".join(_lines(datetime.now(UTC) - timedelta(minutes=7), texts))
+    return "".join(_lines(datetime.now(UTC) - ago, texts))
 
 
 def _lines(start: datetime, texts: Iterable[str]) -> Iterator[str]:

@@ -9,7 +9,6 @@ import contextlib
 import math
 import os
 import random
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,25 +19,30 @@ EVERY_S = 1.0
 WARMS_IN_S = 20.0
 """Real seconds in which most of a GPU's warming up is done."""
 
+CYCLES, THROTTLED_CYCLES = 100, 37
+"""By how much the counter of cycles goes on from one writing to the next, and that of a reason to throttle."""
+
 LOAD_USED = 0.9
 """The part of its memory a busy GPU holds."""
 
 
 class Sensors:
     """Sensor files of one host. `foreign` GPUs are somebody else's, `extra_c` are degrees on top by GPU, `throttling`
-    the reason why a GPU throttles."""
+    the reason why a GPU throttles; `throttling_now` the same until nothing runs any more."""
 
     def __init__(self, kind: Kind, root: Path, seed: str) -> None:
         self.foreign: set[int] = set()
         self.extra_c: dict[int, int] = {}
         self.throttling: dict[int, str] = {}
+        self.throttling_now: dict[int, str] = {}
         self._kind, self._root = kind, root
         self._rng = random.Random(seed)  # noqa: S311 - noise of readings
         self._held = 0
         self._since = 0.0
         self._task: asyncio.Task[None] | None = None
         self._own = False
-        self._counted = dict.fromkeys(range(kind.gpus), 0)
+        self._cycles = 0
+        self._counted: dict[tuple[int, str], int] = {}
 
     def load(self, gpus: int) -> None:
         """So many GPUs are busy from now on."""
@@ -49,6 +53,8 @@ class Sensors:
         elif before and not gpus and self._task is not None:
             self._task.cancel()
             self._task = None
+        if not gpus:
+            self.throttling_now.clear()
         self.show()
 
     async def _follow(self) -> None:
@@ -57,8 +63,13 @@ class Sensors:
             self.show()
 
     def show(self) -> None:
-        """Write every file as of now."""
+        """Write every file as of now; counters go on by one look's worth."""
         warm = 0.0
+        self._cycles += CYCLES
+        for gpu in range(self._held):
+            reason = self._reason(gpu)
+            if reason:
+                self._counted[gpu, reason] = self._counted.get((gpu, reason), 0) + THROTTLED_CYCLES
         if self._held:
             warm = 1 - math.exp(-(asyncio.get_running_loop().time() - self._since) / WARMS_IN_S)
         for gpu in range(self._kind.gpus):
@@ -68,6 +79,9 @@ class Sensors:
         self._write("proc/loadavg", f"{load:.2f} {load * 0.9:.2f} {load * 0.6:.2f} {2 + self._held}/4211 90210\n")
         self._own = True
 
+    def _reason(self, gpu: int) -> str:
+        return self.throttling_now.get(gpu) or self.throttling.get(gpu, "")
+
     def _gpu(self, gpu: int, *, busy: bool, warm: float) -> Mapping[str, str]:
         spec, noise = self._kind.gpu, self._rng.gauss(0.0, 1.0)
         foreign = gpu in self.foreign
@@ -76,11 +90,10 @@ class Sensors:
         hot = self.extra_c.get(gpu, 0)
         junction = gpu_files.idle_junction_c(gpu) + hot + (30 * warm if busy else 0)
         memory = 36 + gpu % 4 + (25 * warm if busy else 0)
-        clock = spec.clock_mhz * (0.82 if gpu in self.throttling else 0.93) if busy else gpu_files.IDLE_SCLK_MHZ
+        clock = spec.clock_mhz * (0.82 if self._reason(gpu) else 0.93) if busy else gpu_files.IDLE_SCLK_MHZ
         mclk = spec.mem_clock_mhz if busy else gpu_files.IDLE_MCLK_MHZ
         device, hwmon = gpu_files.device(gpu), gpu_files.sensors(gpu)
         node = f"{gpu_files.TOPOLOGY}/nodes/{self._kind.nodes + gpu}"
-        self._counted[gpu] += 37 if gpu in self.throttling and busy else 0
         return {
             f"{device}/mem_info_vram_used": f"{used}\n",
             f"{node}/mem_banks/0/used_memory": f"{used}\n",
@@ -97,11 +110,8 @@ class Sensors:
         }
 
     def _metrics(self, gpu: int) -> str:
-        """The head of gpu_metrics 1.6: size and version, and at its places the residencies of what throttles."""
-        reasons = ("prochot", "ppt", "socket_thermal", "vr_thermal", "hbm_thermal")
-        counts = [self._counted[gpu] if self.throttling.get(gpu) == reason else 0 for reason in reasons]
-        words = [64 | 1 << 16 | 6 << 24, *[0] * 8, *counts, 0, 0]
-        return struct.pack("<16I", *words).decode("latin-1")
+        """What gpu_metrics says of a GPU now."""
+        return gpu_files.metrics(self._cycles, [self._counted.get((gpu, reason), 0) for reason in gpu_files.REASONS])
 
     def _write(self, path: str, text: str) -> None:
         place = self._root / path

@@ -218,8 +218,8 @@ class Session:
             yield from self.out_of_memory(needed)
         if self._stuck(number):
             yield from self.hung()
-        if fault == "rdma-errors" and number == self.total // 2:
-            self.around.disturb(fault)
+        if number == self.total // 2:
+            self.around.halfway()
         yield Wait(seconds)
         if self._stuck(number):
             yield from self.hung()

@@ -52,6 +52,7 @@ def save_result(
 
 def dying(around: Surroundings) -> Iterator[Act]:
     """Failures in the middle of measuring."""
+    around.halfway()
     if around.fault == "gpu-hang":
         yield err(
             "Memory access fault by GPU node-4 (Agent handle: 0x55d0c8f3a2b0) on address 0x7f3c2a000000. "
