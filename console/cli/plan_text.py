@@ -5,22 +5,28 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from console.model.finding import Effect, Finding, State
-from console.model.launch import Part
+from console.model.launch import Launch, Part
 from console.model.text import clean, clean_line, redact
 from console.model.units import binary_size, duration
 
 if TYPE_CHECKING:
+    from console.runs.by_hand import ByHand
     from console.runs.plan import Plan, PlannedAttempt
 
 ShellLine = Callable[[Part], str]
+Hands = Callable[[Launch], Sequence["ByHand"]]
 MARKS = {Effect.BLOCK: "block", Effect.SPOIL: "spoil", Effect.NOTE: "note "}
 
 
-def plan_lines(plan: "Plan", shell_line: ShellLine) -> Iterator[str]:
+COMMAND = 100_000
+"""Longest line of something to paste."""
+
+
+def plan_lines(plan: "Plan", shell_line: ShellLine, hands: Hands) -> Iterator[str]:
     """Lines of text; `shell_line` turns a part into a command that a person can paste on its host.
 
     The command is the program's own, without the entry that a run puts before it to hand over secrets and to keep
-    its deadline.
+    its deadline. Where a set-up of ours comes before the program, what a person would type instead is shown.
     """
     accepted = plan.request.accept
     yield _count(plan.attempts, accepted)
@@ -28,7 +34,37 @@ def plan_lines(plan: "Plan", shell_line: ShellLine) -> Iterator[str]:
     for index, (_, repeats) in enumerate(groupby(_by_place(plan.attempts), key=_place), 1):
         same = list(repeats)
         yield ""
-        yield from _attempt(index, same[0], len(same), accepted, shell_line)
+        yield from _attempt(index, same[0], len(same), accepted, shell_line, hands)
+
+
+def by_hand_lines(plan: "Plan", hands: Hands) -> Iterator[str]:
+    """A script to read and to paste piece by piece: for each attempt and node its commands; all else is a comment."""
+    for index, (_, repeats) in enumerate(groupby(_by_place(plan.attempts), key=_place), 1):
+        attempt = next(repeats)
+        cell = attempt.cell
+        yield from ([""] if index > 1 else [])
+        yield _comment(f"{index}. {cell.matrix} {cell.id}, image {attempt.image.ref}")
+        if cell.recipe != "exact":
+            yield _comment(f"recipe {cell.recipe}: {cell.recipe_source}".rstrip(": "))
+        yield from (_comment(deviation) for deviation in cell.deviations)
+        for finding in attempt.findings if attempt.launch is None else ():
+            yield _comment(f"cannot be said: {finding.sentence()}")
+        for hand in hands(attempt.launch) if attempt.launch else ():
+            yield _comment(
+                f"rank {hand.rank}, on {hand.host}" + (f", when {hand.after} is ready" if hand.after else "")
+            )
+            yield _command(hand.start)
+            yield from ([_comment("in its shell:")] if hand.lines else [])
+            yield from map(_command, hand.lines)
+
+
+def _comment(text: str) -> str:
+    return clean_line(f"# {text}", 1000)
+
+
+def _command(text: str) -> str:
+    # Not `clean_line`: white space inside a quoted argument is part of the command.
+    return clean(redact(text), COMMAND)
 
 
 def _by_place(attempts: Sequence["PlannedAttempt"]) -> Sequence["PlannedAttempt"]:
@@ -68,7 +104,12 @@ def _times(attempts: Sequence["PlannedAttempt"]) -> str:
 
 
 def _attempt(
-    index: int, attempt: "PlannedAttempt", repeats: int, accepted: Sequence[str], shell_line: ShellLine
+    index: int,
+    attempt: "PlannedAttempt",
+    repeats: int,
+    accepted: Sequence[str],
+    shell_line: ShellLine,
+    hands: Hands,
 ) -> Iterator[str]:
     cell = attempt.cell
     times = f"  x{repeats}" if repeats > 1 else ""
@@ -84,22 +125,26 @@ def _attempt(
         yield _field("recipe", f"{cell.recipe}: {cell.recipe_source}".rstrip(": "))
     for deviation in cell.deviations:
         yield _field("differs", deviation)
-    for part in attempt.launch.parts if attempt.launch else ():
-        yield from _part(part, shell_line)
+    if attempt.launch is not None:
+        for part, hand in zip(attempt.launch.parts, hands(attempt.launch), strict=True):
+            yield from _part(part, shell_line, hand)
     for finding in attempt.findings:
         if finding.state is not State.PASS:
             yield _finding(finding, accepted)
 
 
-def _part(part: Part, shell_line: ShellLine) -> Iterator[str]:
+def _part(part: Part, shell_line: ShellLine, hand: "ByHand") -> Iterator[str]:
     where = f"rank {part.rank} on {part.host}, {part.name}"
     yield _field("part", where + (f", after {part.after}" if part.after else ""))
     yield _field("devices", " ".join(part.devices) or "none")
     yield _field("groups", " ".join(map(str, part.groups)) or "none")
     if part.secrets:
         yield _field("secrets", f"{', '.join(part.secrets)} over stdin, not in the command")
-    # Not `clean_line`: white space inside a quoted argument is part of the command.
-    yield f"   {'run':<8} {clean(redact(shell_line(part)), 100_000)}"
+    if not hand.lines:
+        yield f"   {'run':<8} {_command(shell_line(part))}"
+        return
+    yield f"   {'by hand':<8} {_command(hand.start)}"
+    yield from (f"   {'':<8} {_command(line)}" for line in hand.lines)
 
 
 def _finding(finding: Finding, accepted: Sequence[str]) -> str:

@@ -15,8 +15,10 @@ from console.model.facts import HostFacts
 from console.model.finding import Effect, Finding, State
 from console.model.launch import Launch, Need, Placement, Seat
 from console.model.profile import Image, ModelCard, ServerProfile
-from console.runs.cohort import DRIVER, MTU, NETWORK, RDMA, SHARED
+from console.runs.by_hand import by_hand
+from console.runs.cohort import CHECKS as COHORT_CHECKS
 from console.runs.compose import Owner, compose
+from console.runs.fabric_report import CHECKS as FABRIC_CHECKS
 from console.runs.fitness import Job, block, fitting, judge_hosts
 from console.runs.placement import seat_on_paper, seats_of
 from console.runs.request import Request
@@ -99,7 +101,7 @@ def _with_deviations(cell: AnyCell, catalog: Catalog) -> AnyCell:
 
 def _check_accepted(names: Sequence[str]) -> None:
     """A name that no check has would accept nothing, and the row would be refused after all."""
-    known = (*CheckId, NETWORK, DRIVER, RDMA, MTU, SHARED)
+    known = (*CheckId, *COHORT_CHECKS, *FABRIC_CHECKS)
     for name in names:
         if name not in known and not name.startswith(f"{CheckId.PROFILE}."):
             raise PlanError(f"--accept: no check is called {name!r}{suggestion(name, known)}")
@@ -225,6 +227,7 @@ def as_json(plan: Plan) -> list[dict[str, Any]]:
 
 def _attempt_json(attempt: PlannedAttempt) -> dict[str, Any]:
     parts = attempt.launch.parts if attempt.launch else ()
+    hands = by_hand(attempt.launch) if attempt.launch else ()
     return {
         "matrix": attempt.cell.matrix,
         "cell": attempt.cell.id,
@@ -232,6 +235,7 @@ def _attempt_json(attempt: PlannedAttempt) -> dict[str, Any]:
         "hosts": list(attempt.hosts),
         "repeat": attempt.repeat,
         "recipe": attempt.cell.recipe,
+        "recipe_source": attempt.cell.recipe_source,
         "nodes": [
             {
                 "host": part.host,
@@ -241,8 +245,9 @@ def _attempt_json(attempt: PlannedAttempt) -> dict[str, Any]:
                 "env": dict(part.env),
                 "devices": list(part.devices),
                 "groups": list(part.groups),
+                "by_hand": {"start": hand.start, "lines": list(hand.lines)},
             }
-            for part in parts
+            for part, hand in zip(parts, hands, strict=True)
         ],
         "expected_s": attempt.expected_s,
         "startup_s": attempt.startup_s,

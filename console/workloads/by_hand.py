@@ -19,46 +19,56 @@ def typed(argv: Sequence[str], env: Mapping[str, str], workdir: str | None) -> s
     """
     if len(argv) <= _FIRST or tuple(argv[:2]) != ("bash", "-c") or argv[2] not in _FORMS:
         return None
-    folder, lines = _FORMS[argv[2]](argv[_FIRST:], _assignments(env))
-    return "\n".join([f"cd {shlex.quote(folder or workdir or '.')}", *lines])
+    return "\n".join(_FORMS[argv[2]](argv[_FIRST:], env, workdir or "."))
 
 
-Form = Callable[[Sequence[str], str], tuple[str | None, list[str]]]
+Form = Callable[[Sequence[str], Mapping[str, str], str], list[str]]
 
 
-def _assignments(env: Mapping[str, str]) -> str:
+def _assigned(env: Mapping[str, str]) -> str:
     return " ".join(f"{name}={shlex.quote(value)}" for name, value in sorted(env.items()))
 
 
-def _megatron(words: Sequence[str], env: str) -> tuple[str | None, list[str]]:
+def _megatron(words: Sequence[str], env: Mapping[str, str], folder: str) -> list[str]:
     script, repository = words[0], words[1]
     note = f"# the script downloads the tokenizer of {repository}"
     if repository.startswith("meta-llama/"):
         note += ": export HF_TOKEN before"
-    return None, [note, f"{env} bash {shlex.quote(script)}"]
+    return [f"cd {shlex.quote(folder)}", note, f"{_assigned(env)} bash {shlex.quote(script)}"]
 
 
-def _train_fsdp(words: Sequence[str], env: str) -> tuple[str | None, list[str]]:
+def _train_fsdp(words: Sequence[str], env: Mapping[str, str], folder: str) -> list[str]:
     checkout, source, commit, *program = words
-    note = f"# where it is missing: git clone {source} {checkout} && git -C {checkout} checkout {commit}"
-    return checkout, [note, f"{env} {shlex.join(program)}"]
-
-
-def _torchtitan(words: Sequence[str], env: str) -> tuple[str | None, list[str]]:
-    repository, _, folder, file, *settings = words
-    return None, [
-        "pip install -r requirements.txt",
-        f"hf download {repository} {file} --local-dir /tmp/tokenizer  # export HF_TOKEN before",
-        f"mkdir -p {folder} && cp /tmp/tokenizer/{file} {folder}/",
-        f"# in a copy of train_configs/llama3_70b.toml, named by CONFIG_FILE: {', '.join(settings)}",
-        f"{env} bash run_llama_train.sh",
+    clone = f"git clone {source} {checkout} && git -C {checkout} checkout {commit}"
+    return [
+        f"[ -e {checkout}/train_fsdp.py ] || {{ {clone}; }}",
+        f"cd {shlex.quote(checkout)}",
+        f"{_assigned(env)} {shlex.join(program)}",
     ]
 
 
-def _flux(words: Sequence[str], env: str) -> tuple[str | None, list[str]]:
-    return None, [
+def _torchtitan(words: Sequence[str], env: Mapping[str, str], folder: str) -> list[str]:
+    repository, _, tokenizer, file, *settings = words
+    edits = []
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        edits.append("-e " + shlex.quote(f"s|^{key} *=.*|{key} = {value}|"))
+    return [
+        f"cd {shlex.quote(folder)}",
+        "pip install -r requirements.txt",
+        f"hf download {repository} {file} --local-dir /tmp/tokenizer  # export HF_TOKEN before",
+        f"mkdir -p {tokenizer} && cp /tmp/tokenizer/{file} {tokenizer}/",
+        "# later checkouts of torchtitan have the file in torchtitan/models/llama/train_configs",
+        f"sed {' '.join(edits)} train_configs/llama3_70b.toml > {shlex.quote(env['CONFIG_FILE'])}",
+        f"{_assigned(env)} bash run_llama_train.sh",
+    ]
+
+
+def _flux(words: Sequence[str], env: Mapping[str, str], folder: str) -> list[str]:
+    return [
+        f"cd {shlex.quote(folder)}",
         "pip3 install -r requirements.txt",
-        f"export {env}",
+        f"export {_assigned(env)}",
         "make download_assets  # export HF_TOKEN before",
         shlex.join(words[2:]),
     ]

@@ -1,7 +1,9 @@
 """A plan as people read it: counted first, commands that can be pasted, findings by what they mean."""
 
 import json
+import re
 import shlex
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,6 +65,49 @@ def test_training_rows_are_planned_rank_by_rank(cli: "RunCli") -> None:
     assert "block" not in out
     assert "rank 7 on mi300x-2x9654-7" in out
     assert "NODE_RANK=7" in out
+
+
+TRAINING = ("megatron-25.5-llama", "megatron-25.5-deepseek", "pytorch-25.5-mi300x", "pytorch-25.5-mi325x")
+
+
+def test_what_a_person_would_type_is_a_script_for_every_training_row(cli: "RunCli") -> None:
+    out = cli("plan", *TRAINING, "--server", "mi300x-2x9654", "--by-hand").out
+
+    subprocess.run(["bash", "-n"], input=out, text=True, check=True)
+    lines = out.splitlines()
+    assert sum(line.startswith("docker run --rm -it ") for line in lines) == 46
+    assert sum(line.startswith("cd /workspace/") for line in lines) == 46
+    heads = [line for line in lines if re.match(r"# \d+\. ", line)]
+    assert len(heads) == 24
+    assert "instinct set-up" not in out, "the wrapper that a run uses is not what one types"
+    assert {word for line in lines for word in line.split() if "HF_TOKEN" in word} == {"HF_TOKEN"}
+    assert len([line for line in lines if line.startswith("# recipe reconstructed: ")]) == 8
+    eight = out[out.index("8n-mbs2-gbs1024") :].split("\n\n")[0]
+    assert [line for line in eight.splitlines() if line.startswith("# rank")][-1] == "# rank 7, on mi300x-2x9654-7"
+    assert eight.count("NODE_RANK=") == 8
+
+
+def test_an_inference_row_by_hand_is_one_command(cli: "RunCli") -> None:
+    lines = [line for line in cli(*PAPER, "--by-hand").out.splitlines() if line.startswith("docker run")]
+
+    assert len(lines) == 2
+    assert all("--entrypoint" in line and "-it" not in shlex.split(line) for line in lines)
+    assert not any("--label" in line for line in lines)
+
+
+def test_a_training_row_is_shown_by_hand_and_kept_exact_in_json(cli: "RunCli") -> None:
+    words = ("plan", "megatron-25.5-llama", "--server", "mi300x-2x9654", "--only", "nodes==2 and model~Llama-3.1")
+    out = cli(*words).out
+    [attempt] = json.loads(cli(*words, "--json").out)
+    node = attempt["nodes"][1]
+
+    assert "   recipe   reconstructed: the guide gives the command; " in out
+    assert "instinct set-up" not in out
+    assert "instinct set-up" in node["argv"][2]
+    assert (attempt["recipe"], attempt["recipe_source"][:9]) == ("reconstructed", "the guide")
+    assert node["by_hand"]["lines"][-1].endswith("bash examples/llama/train_llama3.sh")
+    assert f"            {node['by_hand']['lines'][-1]}" in out.splitlines()
+    assert f"   by hand  {node['by_hand']['start']}" in out.splitlines()
 
 
 @pytest.mark.parametrize("place", ["each", "spread"])

@@ -1,6 +1,9 @@
 """What a person would type for every training row: the published commands, ready to paste."""
 
+import re
 import subprocess
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -59,9 +62,9 @@ def test_megatron_is_the_guides_line_on_every_node(catalog: Catalog) -> None:
 
 
 def test_train_fsdp_is_the_readmes_line(catalog: Catalog) -> None:
-    folder, note, line = by_hand(catalog, "pytorch-25.5-mi300x", "llama-3.1-8b-fp8-b3-s8192")
+    clone, folder, line = by_hand(catalog, "pytorch-25.5-mi300x", "llama-3.1-8b-fp8-b3-s8192")
+    assert "checkout c295aaee3fe42aa72f5086640dfd745a5823b91d" in clone
     assert folder == "cd /workspace/pytorch-training-benchmark"
-    assert "checkout c295aaee3fe42aa72f5086640dfd745a5823b91d" in note
     assert line.endswith(
         "torchrun --nnodes=1 --node_rank=0 --nproc_per_node=8 --master_addr=0.0.0.0 --master_port=12234 "
         "./train_fsdp.py configs/llama-3.1-8b-8k.json llama --batch_size 3 --enable_fp8 True"
@@ -71,7 +74,23 @@ def test_train_fsdp_is_the_readmes_line(catalog: Catalog) -> None:
 def test_torchtitan_and_flux_are_their_guides_steps(catalog: Catalog) -> None:
     titan = by_hand(catalog, "pytorch-25.5-mi300x", "llama-3.1-70b-bf16-b4-s8192")
     assert titan[:2] == ["cd /workspace/torchtitan", "pip install -r requirements.txt"]
-    assert "batch_size=4, seq_len=8192, steps=50" in titan[4]
     assert titan[-1].endswith("bash run_llama_train.sh")
     flux = by_hand(catalog, "pytorch-25.5-mi300x", "flux-bf16-b10")
     assert flux[-2:] == ["make download_assets  # export HF_TOKEN before", "python launcher.py"]
+
+
+def test_torchtitans_settings_are_edited_as_the_set_up_edits_them(catalog: Catalog, tmp_path: Path) -> None:
+    [line] = [text for text in by_hand(catalog, "pytorch-25.5-mi300x", "llama-3.1-70b-bf16-b4-s8192") if "sed " in text]
+    keys = re.findall(r"s\|\^(\w+) \*=", line)
+    assert keys[:3] == ["batch_size", "seq_len", "steps"]
+    (tmp_path / "train_configs").mkdir()
+    (tmp_path / "train_configs" / "llama3_70b.toml").write_text(
+        "[all]\n" + "".join(f'{key} = "as it was"\n' for key in keys)
+    )
+    edit, copy = line.split(" > ")
+    made = subprocess.run(["bash", "-c", edit], cwd=tmp_path, capture_output=True, check=True).stdout.decode()
+    settings = tomllib.loads(made)["all"]
+    assert (settings["batch_size"], settings["seq_len"], settings["steps"], settings["compile"]) == (4, 8192, 50, True)
+    assert settings["tokenizer_path"].endswith("/tokenizer.model")
+    assert "as it was" not in made
+    assert f"CONFIG_FILE={copy} " in by_hand(catalog, "pytorch-25.5-mi300x", "llama-3.1-70b-bf16-b4-s8192")[-1]

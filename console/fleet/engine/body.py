@@ -13,7 +13,7 @@ from console.fleet.engine.entry import (
 )
 from console.model.launch import Part
 
-__all__ = ["ENTRY", "create_body", "is_blocked", "secrets_input", "shell_line"]
+__all__ = ["ENTRY", "create_body", "hand_line", "is_blocked", "secrets_input", "shell_line"]
 
 LOG_OPTIONS = {"max-size": "200m", "max-file": "5"}
 """Set on every container: the driver's default keeps everything for ever, and small files lose lines when followed."""
@@ -110,11 +110,37 @@ def shell_line(part: Part, *, entry: bool = True) -> str:
     return feed + shlex.join([*words, "--entrypoint", shell, part.image, *script, *part.argv])
 
 
+def hand_line(part: Part, argv: Sequence[str] | None = None) -> str:
+    """What a person would type on the host: the options that matter to the program, without labels, limits of logs and
+    what else a run adds. With `argv` that program, without the part's environment: for a shell to work in.
+
+    A token is taken from $HF_TOKEN of the person's shell. The name is the one that holds the host against other runs.
+    """
+    body = create_body(part)
+    words = ["docker", "run", "--rm", *(("-it",) if argv is not None else ()), "--name", part.container]
+    words += _devices_and_rights(body["HostConfig"])
+    words += _each("-e", body["Env"]) if argv is None else []
+    words += ["-w", body["WorkingDir"]] if "WorkingDir" in body else []
+    words += ["-e", "HF_TOKEN"] if part.secrets else []
+    program, *rest = part.argv if argv is None else argv
+    return shlex.join([*words, "--entrypoint", program, part.image, *rest])
+
+
 def _options(body: Mapping[str, Any]) -> list[str]:
     """The options of `docker run` that say what the body says, in the order of AMD's own commands."""
     host = body["HostConfig"]
     words: list[str] = ["--init", "--restart", host["RestartPolicy"]["Name"], "--stop-signal", body["StopSignal"]]
-    words += _each("--device", [_device_text(device) for device in host["Devices"]])
+    words += _devices_and_rights(host)
+    words += ["--log-driver", host["LogConfig"]["Type"]]
+    words += _each("--log-opt", [f"{name}={value}" for name, value in host["LogConfig"]["Config"].items()])
+    words += _each("--label", [f"{name}={value}" for name, value in body["Labels"].items()])
+    words += _each("-e", body["Env"])
+    words += ["-w", body["WorkingDir"]] if "WorkingDir" in body else []
+    return words
+
+
+def _devices_and_rights(host: Mapping[str, Any]) -> list[str]:
+    words = _each("--device", [_device_text(device) for device in host["Devices"]])
     words += _each("--group-add", host["GroupAdd"])
     words += ["--privileged"] if host["Privileged"] else []
     words += _each("--cap-add", host["CapAdd"])
@@ -124,11 +150,6 @@ def _options(body: Mapping[str, Any]) -> list[str]:
     words += ["--shm-size", f"{host['ShmSize']}b"] if "ShmSize" in host else []
     words += _each("--ulimit", [f"{item['Name']}={item['Soft']}:{item['Hard']}" for item in host.get("Ulimits", ())])
     words += _each("-v", host["Binds"])
-    words += ["--log-driver", host["LogConfig"]["Type"]]
-    words += _each("--log-opt", [f"{name}={value}" for name, value in host["LogConfig"]["Config"].items()])
-    words += _each("--label", [f"{name}={value}" for name, value in body["Labels"].items()])
-    words += _each("-e", body["Env"])
-    words += ["-w", body["WorkingDir"]] if "WorkingDir" in body else []
     return words
 
 
