@@ -10,6 +10,7 @@ import msgspec
 
 from console.model.attempt import Failure, Hardware, Outcome, PhaseSeen, Reason, Result, Sample, Stage, Symptom
 from console.model.cell import Conditions
+from console.model.fabric import FabricProof
 from console.model.finding import Finding
 from console.model.launch import Launch, Placement
 
@@ -81,6 +82,12 @@ class ClaimRefused(msgspec.Struct, frozen=True, tag="claim_refused"):
     host: str
     holder: str
     since: str
+
+
+class FabricChecked(msgspec.Struct, frozen=True, tag="fabric_checked"):
+    """Bytes were moved between the hosts of this attempt before its parts were made."""
+
+    proof: FabricProof
 
 
 class LaunchResolved(msgspec.Struct, frozen=True, tag="launch"):
@@ -186,6 +193,7 @@ Event = (
     | PreflightDone
     | Claimed
     | ClaimRefused
+    | FabricChecked
     | LaunchResolved
     | FetchProgress
     | PartCreated

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from console.model.facts import HostFacts, Known, Unknown, value_or
 from console.model.finding import Effect, Finding, State
-from console.runs.fabric import Fabric
+from console.runs.fabric import Fabric, free_port
 from console.runs.fabric_wires import wires
 from console.workloads.fabric import NO_WISH, FabricWish
 
@@ -12,18 +12,32 @@ NETWORK = "cohort.network"
 DRIVER = "cohort.driver"
 RDMA = "cohort.rdma"
 MTU = "cohort.mtu"
+PORT = "cohort.port"
 SHARED = "cohort.shared"
+CHECKS = (NETWORK, DRIVER, RDMA, MTU, PORT, SHARED)
 
 
 def cohort(
-    facts: Sequence[HostFacts], fabric: Mapping[str, Fabric], *, needs_rdma: bool = True, wish: FabricWish = NO_WISH
+    facts: Sequence[HostFacts],
+    fabric: Mapping[str, Fabric],
+    *,
+    needs_rdma: bool = True,
+    wish: FabricWish = NO_WISH,
+    ports: Sequence[int] = (),
 ) -> tuple[Finding, ...]:
     """Findings about the hosts together; nothing to say about a single one."""
     if len(facts) < 2:
         return ()
     rdma = _rdma(facts, fabric) if needs_rdma else ()
     network = _network(facts, fabric) if wish.interface is None else _wished(facts, fabric, wish.interface)
-    return (*network, *_drivers(facts), *rdma, *_mtu(facts, fabric), *_shared(facts, fabric))
+    return (
+        *network,
+        *_drivers(facts),
+        *rdma,
+        *_mtu(facts, fabric),
+        *_ports(facts[0], ports),
+        *_shared(facts, fabric),
+    )
 
 
 def _network(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric]) -> list[Finding]:
@@ -85,6 +99,27 @@ def _mtu(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric]) -> list[Findi
                 source="frames larger than the smaller MTU are lost between them",
                 remedy=f"ip link set {far.interface} mtu {near.mtu}, and the same on the switch",
                 effect=Effect.SPOIL,
+            )
+        )
+    return found
+
+
+def _ports(first: HostFacts, ports: Sequence[int]) -> list[Finding]:
+    """The ranks meet at a port of the first host; one that is taken is gone round."""
+    found = []
+    for wanted in ports[:1]:
+        port = free_port(first, wanted)
+        if port == wanted or not isinstance(first.listening, Known):
+            continue
+        found.append(
+            Finding(
+                check=PORT,
+                host=first.host,
+                state=State.WARN if port else State.FAIL,
+                seen=f"port {wanted} is taken by another program",
+                source="MASTER_PORT, where rank 0 listens",
+                remedy=f"{port} is used instead" if port else "name one that is free with --set port=N",
+                effect=Effect.NOTE if port else Effect.BLOCK,
             )
         )
     return found

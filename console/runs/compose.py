@@ -51,10 +51,10 @@ def pinned(ref: str, digest: str | None) -> str:
 
 def devices(seat: Seat, image: Image) -> tuple[str, ...]:
     """Device files of a seat: KFD and the render node of each GPU, the whole /dev/dri where nodes are not known."""
-    if not seat.kfd:
-        return ()
-    nodes = tuple(gpu.render_node for gpu in seat.gpus) or ("/dev/dri",)
     fabric = ("/dev/infiniband",) if image.container.infiniband and seat.infiniband else ()
+    if not seat.kfd:
+        return fabric
+    nodes = tuple(gpu.render_node for gpu in seat.gpus) or ("/dev/dri",)
     return ("/dev/kfd", *nodes, *fabric)
 
 

@@ -4,11 +4,10 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
-from console.model.attempt import Failure, FailureClass, Outcome, Phase, PhaseSeen, Signal, Stage
+from console.model.attempt import Failure, Outcome, Phase, PhaseSeen, Signal, Stage
 from console.model.events import (
     AttemptEnded,
     Claimed,
-    ClaimRefused,
     Event,
     LaunchResolved,
     LinkChanged,
@@ -22,13 +21,15 @@ from console.model.events import (
     StopAsked,
 )
 from console.model.launch import Launch, Part
+from console.runs.claiming import claim
 from console.runs.collect import collect_part
 from console.runs.ending import finish
 from console.runs.office import Ledger, Office
-from console.runs.prepare import NotRun, prepare
+from console.runs.prepare import prepare
 from console.runs.pursuit import Pursuit
 from console.runs.record import record_of
-from console.runs.site import Busy, Observation, PartSeen, SiteError
+from console.runs.refusal import NotRun
+from console.runs.site import Observation, PartSeen, SiteError
 from console.runs.stallwatch import WATCHER, StallWatch
 from console.runs.step import (
     Act,
@@ -141,22 +142,12 @@ class Driver:
 
     async def _claim(self, launch: Launch) -> None:
         await self._ledger.enter(Stage.CLAIMING)
-        until = time.monotonic() + self._office.request.busy_wait_s
-        told = None
-        while isinstance(answer := await self._office.site.claim(launch), Busy):
-            if answer != told:
-                await self._ledger.tell(ClaimRefused(answer.host, answer.holder, answer.since))
-                told = answer
-            if time.monotonic() >= until or self._ledger.stop_asked():
-                failure = Failure(
-                    failure=FailureClass.HOST_BUSY,
-                    line=f"{answer.host} is held by {answer.holder} since {answer.since}",
-                    remedy="wait for it with --if-busy wait; what a dead run left is removed by `instinct clean`",
-                )
-                await self._ledger.tell(AttemptEnded(outcome=Outcome.NOT_RUN, failure=failure))
-                return
-            await asyncio.sleep(self._office.policy.busy_poll_s)
-        await self._record_claim(launch, answer)
+        try:
+            ids = await claim(self._ledger, launch)
+        except NotRun as reason:
+            await self._ledger.tell(AttemptEnded(outcome=Outcome.NOT_RUN, failure=reason.failure))
+            return
+        await self._record_claim(launch, ids)
 
     async def _record_claim(self, launch: Launch, ids: Mapping[str, str]) -> None:
         ledger = self._ledger

@@ -18,6 +18,8 @@ from console.workloads.fabric import NO_WISH, FabricWish
 ROCE_V2_GID_INDEX = 3
 """The RoCE v2 entry for IPv4 on Broadcom and ConnectX-7 adapters (AMD's multi-node documents)."""
 
+PORTS_TRIED = 100
+
 _VIRTUAL = ("docker", "veth", "br-", "virbr", "cni", "flannel", "cali", "lo", "tun", "tap")
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -57,6 +59,14 @@ def common_network(facts: Sequence[HostFacts]) -> _Network | None:
     shared = {net: min(found) for net, found in speeds.items() if len(found) == len(facts)}
     ordered = sorted(shared.items(), key=lambda entry: (entry[0].version, -entry[1], str(entry[0])))
     return ordered[0][0] if ordered else None
+
+
+def free_port(facts: HostFacts, wanted: int) -> int | None:
+    """The first port from the wanted one on that nobody listens on; None when that is not known, or none is near."""
+    if not isinstance(facts.listening, Known):
+        return None
+    near = range(wanted, min(wanted + PORTS_TRIED, 65536))
+    return next((port for port in near if port not in facts.listening.value), None)
 
 
 def _of_host(facts: HostFacts, network: _Network | None, shared: str | None, wish: FabricWish) -> Fabric:

@@ -111,7 +111,7 @@ def _alike(cell: AnyCell, hosts: Sequence[Host], facts: Mapping[str, HostFacts],
     for host in chosen:
         driver = value_or(facts[host.name].driver.amdgpu_version, "")
         groups.setdefault((_gpu(host, facts[host.name], catalog), driver), []).append(host)
-    largest = max(groups.values(), key=len)
+    largest = max(groups.values(), key=len, default=[])  # no host may have answered
     return tuple(largest if len(largest) >= cell.nodes else chosen)
 
 
@@ -132,7 +132,10 @@ def judge_hosts(
     alone = [item for host in hosts for item in _judge_host(job, host, facts[host.name], catalog)]
     group = [facts[host.name] for host in hosts]
     wish = wish_of(job.cell.params)
-    return (*alone, *cohort(group, choose(group, wish), needs_rdma=job.need.needs_rdma, wish=wish))
+    return (
+        *alone,
+        *cohort(group, choose(group, wish), needs_rdma=job.need.needs_rdma, wish=wish, ports=job.need.ports),
+    )
 
 
 def _judge_host(job: Job, host: Host, facts: HostFacts, catalog: Catalog) -> tuple[Finding, ...]:

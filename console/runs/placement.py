@@ -8,12 +8,11 @@ from console.fleet.host import Host
 from console.model.facts import Gpu, HostFacts, Known, value_or
 from console.model.launch import GpuSeat, Need, Seat
 from console.model.profile import ModelCard, ServerProfile
-from console.runs.fabric import Fabric, choose
+from console.runs.fabric import Fabric, choose, free_port
 from console.workloads.fabric import NO_WISH, FabricWish
 
 FIRST_RENDER_NODE = 128
 NO_FABRIC = Fabric()
-PORTS_TRIED = 100
 
 
 def seats_of(
@@ -32,14 +31,6 @@ def seats_of(
     )
     port = free_port(facts[hosts[0].name], need.ports[0]) if need.ports else None
     return (msgspec.structs.replace(seats[0], port=port), *seats[1:])
-
-
-def free_port(facts: HostFacts, wanted: int) -> int | None:
-    """The first port from the wanted one on that nobody listens on; None when that is not known, or none is near."""
-    if not isinstance(facts.listening, Known):
-        return None
-    near = range(wanted, min(wanted + PORTS_TRIED, 65536))
-    return next((port for port in near if port not in facts.listening.value), None)
 
 
 def seat_of(rank: int, host: Host, facts: HostFacts, need: Need, model: ModelCard, fabric: Fabric = NO_FABRIC) -> Seat:

@@ -12,17 +12,20 @@ from console.health.preflight import conditions
 from console.model.attempt import Failure, FailureClass, Stage
 from console.model.events import FetchProgress, Noticed, PreflightDone
 from console.model.facts import HostFacts, Known
-from console.model.finding import Effect, Finding
 from console.model.launch import Launch, Need, Placement
 from console.runs.compose import Owner, compose
+from console.runs.fabric_check import prove
+from console.runs.fabric_orders import Errand, errand
 from console.runs.fetching import fetch_model
 from console.runs.fitness import Job, judge_hosts
 from console.runs.office import Ledger, Subject
 from console.runs.placement import seats_of
 from console.runs.plan import full_digest
+from console.runs.refusal import NotRun, blocking, refusal
 from console.runs.site import ImageSeen, SiteError
 from console.store import artifacts
 from console.workloads.base import WorkloadError
+from console.workloads.fabric import wish_of
 
 PROGRESS_SPACING_S = 1.0
 REACH_S = 20.0
@@ -32,27 +35,6 @@ KERNEL_LINES_KEPT = 200
 
 SETTLE_S = 20.0
 """GPUs of a host that just ended an attempt of ours get this long to give their memory back."""
-
-_CLASSES: Mapping[str, FailureClass] = {
-    CheckId.DOCKER_ACCESS: FailureClass.DOCKER,
-    CheckId.DOCKER_ENGINE: FailureClass.DOCKER,
-    CheckId.KFD: FailureClass.NO_KFD,
-    CheckId.GROUPS: FailureClass.DEVICE_PERMISSION,
-    CheckId.GPU_FREE: FailureClass.GPU_IN_USE,
-    CheckId.GPU_CONTAINERS: FailureClass.GPU_IN_USE,
-    CheckId.MODEL_CACHED: FailureClass.MODEL_INCOMPLETE,
-    CheckId.IMAGE_DISK: FailureClass.DISK_FULL,
-    CheckId.SCRATCH: FailureClass.DISK_FULL,
-}
-"""The class of a row that a block keeps from running; every other check is `preflight`."""
-
-
-class NotRun(Exception):
-    """The attempt will not start; `failure` becomes its row."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.line)
-        self.failure = failure
 
 
 async def prepare(ledger: Ledger, hosts: Sequence[Host], attempt_try: int) -> Launch:
@@ -68,19 +50,15 @@ async def prepare(ledger: Ledger, hosts: Sequence[Host], attempt_try: int) -> La
     await ledger.enter(Stage.FETCHING, "looking at the hosts")
     facts = await _fit_hosts(ledger, hosts, subject, need)
     seen = await _images(ledger, hosts, subject)
-    placement = Placement(seats_of(hosts, facts, need, subject.model))
+    seats = seats_of(hosts, facts, need, subject.model, wish_of(subject.cell.params))
+    owner = _owner(ledger, attempt_try)
+    if len(seats) > 1:
+        await _prove_fabric(ledger, errand(subject, need, seats, owner, seen, facts))
+    placement = Placement(seats)
     try:
         commands = subject.workload.commands(subject.cell, subject.image, subject.model, placement)
     except WorkloadError as error:
         raise NotRun(Failure(failure=FailureClass.WRONG_PARAMETERS, line=str(error))) from error
-    office = ledger.office
-    owner = Owner(
-        run=office.run,
-        attempt=ledger.attempt,
-        attempt_try=attempt_try,
-        operator=office.operator,
-        version=office.version,
-    )
     return compose(
         subject.cell,
         subject.image,
@@ -93,6 +71,31 @@ async def prepare(ledger: Ledger, hosts: Sequence[Host], attempt_try: int) -> La
     )
 
 
+def _owner(ledger: Ledger, attempt_try: int) -> Owner:
+    office = ledger.office
+    return Owner(
+        run=office.run,
+        attempt=ledger.attempt,
+        attempt_try=attempt_try,
+        operator=office.operator,
+        version=office.version,
+    )
+
+
+async def _prove_fabric(ledger: Ledger, of: Errand) -> None:
+    """Several hosts move bytes between them before anything starts there; what does not pass ends the attempt here."""
+    if not wish_of(ledger.subject().cell.params).check:
+        await ledger.tell(Noticed("no bytes were moved between the hosts: --set check_fabric=false"))
+        return
+    made = await prove(ledger, of)
+    if made.findings:
+        before = ledger.events(PreflightDone)[-1]
+        await ledger.tell(PreflightDone((*before.findings, *made.findings), before.conditions))
+    stops = blocking(made.findings, ledger.office.request.accept)
+    if stops:
+        raise NotRun(refusal(stops))
+
+
 async def _fit_hosts(ledger: Ledger, hosts: Sequence[Host], subject: Subject, need: Need) -> Mapping[str, HostFacts]:
     """Facts of hosts that preflight lets through; models are fetched on the way when the request says so."""
     job = Job(cell=subject.cell, image=subject.image, model=subject.model, need=need)
@@ -101,10 +104,10 @@ async def _fit_hosts(ledger: Ledger, hosts: Sequence[Host], subject: Subject, ne
         facts = await _survey(ledger, hosts, subject)
         findings = judge_hosts(job, hosts, facts, ledger.office.catalog)
         under = {host.name: conditions(facts[host.name], need) for host in hosts}
-        blocking = _blocking(findings, ledger.office.request.accept)
-        checks = {item.check for item in blocking}
+        stops = blocking(findings, ledger.office.request.accept)
+        checks = {item.check for item in stops}
         if checks == {CheckId.MODEL_CACHED} and ledger.office.request.fetch:
-            await _fetch_models(ledger, hosts, subject, facts, {item.host for item in blocking})
+            await _fetch_models(ledger, hosts, subject, facts, {item.host for item in stops})
             continue
         busy = bool(checks) and checks <= {CheckId.GPU_FREE, CheckId.GPU_CONTAINERS}
         if busy and time.monotonic() < until and not ledger.stop_asked():
@@ -115,8 +118,8 @@ async def _fit_hosts(ledger: Ledger, hosts: Sequence[Host], subject: Subject, ne
         for host in hosts:
             name = f"facts.{host.name}.json"
             artifacts.write(ledger.office.folder, ledger.attempt, name, msgspec.json.encode(_kept(facts[host.name])))
-        if blocking:
-            raise NotRun(_refusal(blocking))
+        if stops:
+            raise NotRun(refusal(stops))
         return facts
 
 
@@ -161,28 +164,6 @@ def _patience_s(ledger: Ledger, host: str) -> float:
         if failure is not None and waited and failure.line.startswith(f"{host}: "):
             return 0.0
     return REACH_S
-
-
-def _blocking(findings: Sequence[Finding], accepted: Sequence[str]) -> list[Finding]:
-    """What keeps the attempt from starting: blocks always, spoils unless they are accepted by name."""
-    return [
-        item
-        for item in findings
-        if item.effect is Effect.BLOCK or (item.effect is Effect.SPOIL and item.check not in accepted)
-    ]
-
-
-def _refusal(blocking: Sequence[Finding]) -> Failure:
-    first = min(blocking, key=lambda item: (item.effect is not Effect.BLOCK, item.check not in _CLASSES))
-    remedy = first.remedy
-    if first.effect is Effect.SPOIL:
-        remedy = f"{remedy}; or run it all the same, spoiled, with --accept {first.check}".removeprefix("; ")
-    return Failure(
-        failure=_CLASSES.get(first.check, FailureClass.PREFLIGHT),
-        line=f"{first.host}: {first.seen}" + (f" (expected {first.expected})" if first.expected else ""),
-        remedy=remedy,
-        others=tuple(item.sentence() for item in blocking if item is not first),
-    )
 
 
 async def _fetch_models(

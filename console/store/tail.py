@@ -64,6 +64,15 @@ class Tail:
         )
         return _envelopes(rows)
 
+    def of_run(self, run: str, event: type[Any], limit: int = 1000) -> Sequence[ev.Envelope]:
+        """At most the first `limit` events of one kind (its class) of a run, in order."""
+        rows = self._ask(
+            """SELECT seq, at_ns, run, attempt, part, event FROM events
+               WHERE run = ? AND kind = ? ORDER BY seq LIMIT ?""",
+            (run, event.__struct_config__.tag, limit),
+        )
+        return _envelopes(rows)
+
     def last_seq(self) -> int:
         """The seq of the newest event, 0 when there is none."""
         rows = self._ask("SELECT max(seq) FROM events")
