@@ -15,7 +15,18 @@ from console.model.cell import Column, Matrix
 from console.results.comparison import COMPARISON, compare
 from console.results.rows import Row
 
-__all__ = ["COMPARISON", "Coverage", "Page", "compare", "coverage", "figure", "page", "pages", "table_summary"]
+__all__ = [
+    "COMPARISON",
+    "Coverage",
+    "Page",
+    "compare",
+    "coverage",
+    "figure",
+    "page",
+    "pages",
+    "published",
+    "table_summary",
+]
 
 UNFINISHED = "unfinished"
 """Stands for the verdict of a cell none of whose attempts has ended."""
@@ -108,7 +119,7 @@ def page(summary: pl.DataFrame, name: str, matrix: Matrix | None) -> Page:
     )
     published = matrix.columns if matrix is not None else PLAIN_COLUMNS
     columns: list[tuple[str, Callable[[Row], str]]] = [
-        *((column.heading, partial(_published, key=column.key)) for column in published),
+        *((column.heading, partial(published, key=column.key)) for column in published),
         *_ours(rows),
     ]
     texts = [tuple(text(row) for _, text in columns) for row in rows]
@@ -170,7 +181,7 @@ def coverage(rows: Sequence[Row], name: str, matrix: Matrix | None) -> Coverage:
     )
 
 
-def _published(row: Row, key: str) -> str:
+def published(row: Row, key: str) -> str:
     """What the published table prints in a column: `-` for nothing, On and Off for switches."""
     if key == "printed":
         return row["reference_printed"] or "-"
