@@ -24,7 +24,7 @@ __all__ = [
     "figure",
     "page",
     "pages",
-    "published",
+    "published_text",
     "table_summary",
 ]
 
@@ -119,7 +119,7 @@ def page(summary: pl.DataFrame, name: str, matrix: Matrix | None) -> Page:
     )
     published = matrix.columns if matrix is not None else PLAIN_COLUMNS
     columns: list[tuple[str, Callable[[Row], str]]] = [
-        *((column.heading, partial(published, key=column.key)) for column in published),
+        *((column.heading, partial(published_text, key=column.key)) for column in published),
         *_ours(rows),
     ]
     texts = [tuple(text(row) for _, text in columns) for row in rows]
@@ -181,7 +181,7 @@ def coverage(rows: Sequence[Row], name: str, matrix: Matrix | None) -> Coverage:
     )
 
 
-def published(row: Row, key: str) -> str:
+def published_text(row: Row, key: str) -> str:
     """What the published table prints in a column: `-` for nothing, On and Off for switches."""
     if key == "printed":
         return row["reference_printed"] or "-"
