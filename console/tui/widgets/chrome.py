@@ -20,7 +20,7 @@ TABS = (("fleet", "1 Fleet"), ("host", "2 Host"), ("matrix", "3 Matrix"), ("live
 SHORT = {"fleet": "1", "host": "2", "matrix": "3", "live": "4", "results": "5", "runs": "6"}
 
 
-class _Line(Widget):
+class SpanLine(Widget):
     """One line of spans, painted only when they differ."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -28,19 +28,19 @@ class _Line(Widget):
                                      "tab", "tab-here", "key")
     }  # fmt: skip
     DEFAULT_CSS = """
-    _Line { height: 1; background: $panel; color: $foreground; }
-    _Line .line--ok { color: $success; }
-    _Line .line--warn { color: $warning; }
-    _Line .line--fail { color: $error; text-style: bold; }
-    _Line .line--unknown { color: $secondary; }
-    _Line .line--busy { color: $primary; }
-    _Line .line--accent { color: $accent; }
-    _Line .line--dim { color: $foreground 55%; }
-    _Line .line--bold { text-style: bold; }
-    _Line .line--simulated { color: $background; background: $accent; text-style: bold; }
-    _Line .line--tab { color: $foreground 70%; }
-    _Line .line--tab-here { color: $background; background: $primary; text-style: bold; }
-    _Line .line--key { color: $primary; text-style: bold; }
+    SpanLine { height: 1; background: $panel; color: $foreground; }
+    SpanLine .line--ok { color: $success; }
+    SpanLine .line--warn { color: $warning; }
+    SpanLine .line--fail { color: $error; text-style: bold; }
+    SpanLine .line--unknown { color: $secondary; }
+    SpanLine .line--busy { color: $primary; }
+    SpanLine .line--accent { color: $accent; }
+    SpanLine .line--dim { color: $foreground 55%; }
+    SpanLine .line--bold { text-style: bold; }
+    SpanLine .line--simulated { color: $background; background: $accent; text-style: bold; }
+    SpanLine .line--tab { color: $foreground 70%; }
+    SpanLine .line--tab-here { color: $background; background: $primary; text-style: bold; }
+    SpanLine .line--key { color: $primary; text-style: bold; }
     """
 
     def __init__(self, id: str | None = None) -> None:
@@ -72,7 +72,7 @@ class _Line(Widget):
         return self.get_component_rich_style(f"line--{name}", partial=True) if name else Style()
 
 
-class TopBar(_Line):
+class TopBar(SpanLine):
     """The screens, and the fleet and the runs in a few words."""
 
     app: "Console"
@@ -100,7 +100,7 @@ class TopBar(_Line):
                 return
 
 
-class KeyBar(_Line):
+class KeyBar(SpanLine):
     """The keys that mean something now. It changes in place, so that months of focus changes leave nothing behind."""
 
     def show(self, hints: Sequence[tuple[str, str]], note: Span = ("", "")) -> None:
