@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 import sys
 import unicodedata
@@ -74,12 +73,17 @@ def error(text: str) -> None:
     note(f"instinct: {text}")
 
 
-def json_object(value: object) -> None:
-    """An object as JSON on stdout, with its schema version first."""
-    plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_plain)
-    if isinstance(plain, dict):
-        plain = {"schema_version": SCHEMA_VERSION, **plain}
-    data(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+def json_object(value: object, *, on_a_line: bool = False) -> None:
+    """An object as JSON on stdout, with its schema version first; on one line where object follows object."""
+    raw = msgspec.json.encode(value, enc_hook=_plain)  # what is not a number (NaN) becomes null
+    if raw.startswith(b"{") and not _names_its_schema(value):
+        raw = b'{"schema_version":%d' % SCHEMA_VERSION + (b"," if raw != b"{}" else b"") + raw[1:]
+    data((raw if on_a_line else msgspec.json.format(raw, indent=2)).decode())
+
+
+def _names_its_schema(value: object) -> bool:
+    fields = value if isinstance(value, Mapping) else getattr(value, "__struct_fields__", ())
+    return "schema_version" in fields
 
 
 def json_rows(name: str, rows: Sequence[object]) -> None:

@@ -59,6 +59,13 @@ HOST_COLUMNS: tuple[Shown, ...] = (
     Shown(Column("running", shrink=True), lambda row: row.why or row.running or "-", 0),
 )
 
+WATCHED_COLUMNS: tuple[Shown, ...] = (
+    *HOST_COLUMNS[:4],
+    Shown(Column("busy", align="right"), lambda row: _number(row.busy_percent, "%"), 1),
+    *HOST_COLUMNS[4:],
+)
+"""As HOST_COLUMNS, with what moves from second to second."""
+
 GPU_COLUMNS: tuple[Shown, ...] = (
     Shown(Column("host"), lambda row: row.host, 3),
     Shown(Column("state"), lambda row: "simulated" if row.simulated else "up"),
@@ -101,10 +108,20 @@ def print_differences(found: "Sequence[Difference]", left: str, right: str) -> N
     printing.table(columns, [(item.what, item.left, item.right) for item in found])
 
 
+def watched(rows: "Sequence[StatusRow]") -> tuple[Shown, ...]:
+    """The columns of hosts that are watched: the state as long as there is one that is not the usual."""
+    return _without_state(WATCHED_COLUMNS) if all(row.state == "up" for row in rows) else WATCHED_COLUMNS
+
+
+def fits(shown: Sequence[Shown], rows: Sequence[object], width: int | None) -> bool:
+    """Whether these columns have room."""
+    return width is None or _least_width(shown, rows) <= width
+
+
 def fitting(shown: Sequence[Shown], rows: Sequence[object], width: int | None) -> tuple[Shown, ...]:
     """The columns for a terminal of this width, all of them where there is none; those of rank 0 always stay."""
     kept = list(shown)
-    while width is not None and _least_width(kept, rows) > width:
+    while not fits(kept, rows, width):
         gives_way = max(kept, key=lambda item: item.rank)
         if gives_way.rank == 0:
             break

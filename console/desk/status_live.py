@@ -46,7 +46,7 @@ def _why(view: HostView, now_ns: int) -> str:
     """What keeps a host from being shown as it is now, since when, and what is tried."""
     since = "" if view.since_ns is None else f" for {_seconds(now_ns - view.since_ns)}"
     if view.state == "asking":
-        return f"asked{since}"
+        return f"no answer yet{since}"
     if view.state not in ("no answer", "stale"):
         return ""
     text = f"{view.why}{since}" if view.state == "no answer" else f"no readings{since}: {view.why}"

@@ -1,6 +1,7 @@
 """Tables, figures and JSON as they are printed."""
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -67,6 +68,22 @@ def test_an_object_says_its_schema_version_first(capsys: pytest.CaptureFixture[s
 
     out = capsys.readouterr().out
     assert list(json.loads(out)) == ["schema_version", "name", "size"]
+
+
+def test_an_object_that_names_its_schema_itself_keeps_it(capsys: pytest.CaptureFixture[str]) -> None:
+    printing.json_object({"schema_version": 7, "name": "a"})
+
+    assert json.loads(capsys.readouterr().out) == {"schema_version": 7, "name": "a"}
+
+
+def test_objects_that_follow_each_other_take_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    printing.json_object({}, on_a_line=True)
+    printing.json_object({"path": Path("/x"), "odd": float("nan")}, on_a_line=True)
+
+    assert capsys.readouterr().out.splitlines() == [
+        '{"schema_version":1}',
+        '{"schema_version":1,"path":"/x","odd":null}',
+    ]
 
 
 def test_rows_are_printed_as_an_object(capsys: pytest.CaptureFixture[str]) -> None:

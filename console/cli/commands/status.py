@@ -1,13 +1,11 @@
 """`instinct status`: what the hosts are."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from console.cli import asking, complete, printing
 from console.cli.exits import Exit
@@ -17,7 +15,8 @@ if TYPE_CHECKING:
     from console.desk.settings import Settings
     from console.desk.status_look import Look
 
-EVERY_S = 5.0
+READ_EVERY_S = 1.0
+LOOK_EVERY_S = 5.0
 
 
 @command(
@@ -35,8 +34,13 @@ EVERY_S = 5.0
         metavar="A B",
         help="Only what differs of two hosts; B may be 'profile' or 'fleet' (most hosts of its kind).",
     ),
-    click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C."),
-    click.option("--every", type=click.FloatRange(0.5), default=EVERY_S, metavar="S", help="Seconds between looks."),
+    click.option("--watch", is_flag=True, help="Live readings of every host, until Ctrl-C; with --json, look on look."),
+    click.option(
+        "--every",
+        type=click.FloatRange(0.5),
+        metavar="S",
+        help=f"Seconds between readings ({READ_EVERY_S:g}), or looks ({LOOK_EVERY_S:g}).",
+    ),
     click.option("--rounds", type=int, hidden=True),
     click.option(
         "--bundle",
@@ -55,7 +59,7 @@ def main(
     by_gpu: bool,
     diff: tuple[str, str] | None,
     watch: bool,
-    every: float,
+    every: float | None,
     rounds: int | None,
     bundles: tuple[Path, ...],
     as_json: bool,
@@ -70,7 +74,11 @@ def main(
     if bundles:
         return _show(settings, status_look.of_bundles(settings, bundles), wide, by_gpu, diff, as_json)
     if watch:
-        return _watch(settings, hosts, every, rounds, wide=wide, by_gpu=by_gpu)
+        if as_json:
+            return _looks(settings, hosts, every or LOOK_EVERY_S, rounds)
+        from console.cli import status_watch
+
+        return status_watch.watch(settings, hosts, every or READ_EVERY_S, rounds, wide=wide, by_gpu=by_gpu)
     from console.desk import surveying_status
 
     look = asyncio.run(surveying_status.of_hosts(settings, hosts or _sides(diff), asking.asker()))
@@ -85,7 +93,14 @@ def _sides(diff: tuple[str, str] | None) -> str | None:
 
 
 def _show(
-    settings: "Settings", look: "Look", wide: bool, by_gpu: bool, diff: Sequence[str] | None, as_json: bool
+    settings: "Settings",
+    look: "Look",
+    wide: bool,
+    by_gpu: bool,
+    diff: Sequence[str] | None,
+    as_json: bool,
+    *,
+    on_a_line: bool = False,
 ) -> Exit:
     from console.cli import status_text
     from console.desk import status, status_look
@@ -105,10 +120,11 @@ def _show(
         printing.json_object(
             {
                 "hosts": list(look.facts.values()),
-                "rows": [msgspec.to_builtins(row) for row in rows],
+                "rows": rows,
                 "gpus": gpus,
                 "problems": dict(look.problems),
-            }
+            },
+            on_a_line=on_a_line,
         )
     elif by_gpu:
         status_text.print_gpus(gpus, wide=wide)
@@ -123,18 +139,14 @@ def _ended(look: "Look") -> Exit:
     return Exit.CONNECT if look.problems else Exit.DONE
 
 
-def _watch(
-    settings: "Settings", hosts: str | None, every: float, rounds: int | None, *, wide: bool, by_gpu: bool
-) -> Exit:
-    """Connections stay open between the looks."""
+def _looks(settings: "Settings", hosts: str | None, every: float, rounds: int | None) -> Exit:
+    """One JSON object for every look; connections stay open in between."""
     from console.desk import surveying_status
 
     async def look_on() -> Exit:
         ended = Exit.DONE
         async for look in surveying_status.again_and_again(settings, hosts, every, rounds, asking.asker()):
-            if sys.stdout.isatty():
-                click.clear()
-            ended = _show(settings, look, wide, by_gpu, None, as_json=False)
+            ended = _show(settings, look, wide=False, by_gpu=False, diff=None, as_json=True, on_a_line=True)
         return ended
 
     return asyncio.run(look_on())
