@@ -73,7 +73,7 @@ while :; do
   }} 2>/dev/null
   printf 't %s %s %s\\n' "$up" "$load" "$free" || exit 0
   turn=$((turn + 1))
-  sleep "$PERIOD" </dev/null || exit 0
+  sleep "$PERIOD" </dev/null >/dev/null 2>&1 || exit 0
 done
 }}
 # look: print the figures of GPU $each when they differ from before

@@ -58,10 +58,11 @@ class DockerSite:
             return msgspec.structs.replace(facts, engine=Unknown("the engine did not answer", error.message))
         return msgspec.structs.replace(facts, engine=Known(said, "docker"), simulated=facts.simulated or said.simulated)
 
-    async def vitals(self, host: str, hcas: Sequence[str], interfaces: Sequence[str]) -> vitals.Vitals:
+    async def vitals(self, host: str, hcas: Sequence[str], interfaces: Sequence[str], log_lines: int) -> vitals.Vitals:
         """A short look at what counts up on the host."""
         with _translated(host):
-            return await vitals.look(await self._links.get(host), self._host(host), hcas, interfaces)
+            link = await self._links.get(host)
+            return await vitals.look(link, self._host(host), hcas, interfaces, log_lines=log_lines)
 
     async def telemetry(self, host: str) -> AsyncGenerator[Beat | Gap, None]:
         """Live readings over the host's own connection."""

@@ -46,11 +46,13 @@ class Sensed(msgspec.Struct, frozen=True):
 def sense(
     seats: Sequence[Seat],
     readings: Readings,
-    result: Result | None,
+    span: Span | None,
     between: Mapping[str, Mapping[str, Mapping[str, float]]],
 ) -> Sensed:
-    """`between`: by host and GPU, throttling from the looks before and after; it speaks where readings are too few."""
-    span = measured(result)
+    """`span` is when the program measured, on its host's clock; None where that is not known.
+
+    `between`: by host and GPU, throttling from the looks before and after; it speaks where readings are too few.
+    """
     by_host = {seat.host: _of_seat(seat, readings.get(seat.host, ()), span) for seat in seats}
     shares: dict[tuple[str, str], Mapping[str, float]] = {}
     whole: dict[tuple[str, str], Mapping[str, float]] = {}
@@ -71,11 +73,16 @@ def sense(
     return Sensed(_summary(by_host, shares or whole), tuple(reasons))
 
 
-def measured(result: Result | None) -> Span | None:
-    """When the program measured, on its host's clock; None when it does not say or never came to it."""
+def measured(result: Result | None, started_ns: int | None) -> Span | None:
+    """When the program measured, on its host's clock; None when it does not say or never came to it.
+
+    A program that only says how long it measured is not believed to have begun before its container (`started_ns`):
+    the lab's clock runs faster than time.
+    """
     if result is None or not result.measured_from_ns or not result.measured_to_ns:
         return None
-    return result.measured_from_ns, result.measured_to_ns
+    begin = max(result.measured_from_ns, started_ns or 0)
+    return (begin, result.measured_to_ns) if begin < result.measured_to_ns else None
 
 
 def throttled(items: Sequence[Beat | Gap], span: Span | None) -> Mapping[str, Mapping[str, float]] | None:

@@ -103,7 +103,7 @@ class Site(Protocol):
         `light` leaves out what takes long on a host and no run depends on (amd-smi and its kind).
         """
 
-    async def vitals(self, host: str, hcas: Sequence[str], interfaces: Sequence[str]) -> Vitals:
+    async def vitals(self, host: str, hcas: Sequence[str], interfaces: Sequence[str], log_lines: int) -> Vitals:
         """A short look at what counts up on the host: error counters, throttling, the end of the kernel log.
 
         `hcas` (`mlx5_0:1`) and `interfaces` are those whose counters matter.

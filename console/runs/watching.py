@@ -6,16 +6,18 @@ Nothing of this may end or delay an attempt: looks are short and may fail, readi
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
-from console.fleet.vitals import Vitals, shares
+from console.fleet.vitals import LOG_LINES, MARK_LINES, Vitals, shares
 from console.model.attempt import Gap, Reason, Result
 from console.model.events import Noticed
+from console.model.facts import Known, Unknown
 from console.model.launch import Launch, Seat
 from console.runs.deltas import changes
 from console.runs.office import Ledger
-from console.runs.sensed import Sensed, sense
+from console.runs.sensed import Sensed, measured, sense
 from console.runs.site import SiteError
 from console.store import artifacts, beats
 from console.store.errors import StoreError
@@ -23,6 +25,7 @@ from console.store.errors import StoreError
 RETRY_S = 10.0
 LOOK_S = 25.0
 """How long a look may take, connecting to the host included."""
+LINES_KEPT = 100
 
 _VITALS = msgspec.json.Decoder(Vitals)
 
@@ -73,17 +76,18 @@ class Watch:
 
 async def look_before(ledger: Ledger, launch: Launch) -> None:
     """Look at every host of a launch that is about to start, all at once, and keep what was seen."""
-    for host, seen in (await _look(ledger, launch.placement.seats)).items():
+    for host, seen in (await _look(ledger, launch.placement.seats, MARK_LINES)).items():
         artifacts.write(ledger.office.folder, ledger.attempt, _name("before", host), msgspec.json.encode(seen))
 
 
 async def look_after(ledger: Ledger, launch: Launch, result: Result | None) -> Sensed:
     """Look again, and say what happened to the hosts meanwhile. `result` says when the program measured."""
+    span = measured(result, _started_ns(ledger))
     seats = launch.placement.seats
     before = {seat.host: _kept(ledger, seat.host) for seat in seats}
-    after = await _look(ledger, seats)
+    after = await _look(ledger, seats, LOG_LINES)
     for host, seen in after.items():
-        artifacts.write(ledger.office.folder, ledger.attempt, _name("after", host), msgspec.json.encode(seen))
+        artifacts.write(ledger.office.folder, ledger.attempt, _name("after", host), msgspec.json.encode(_short(seen)))
     found: list[Reason] = []
     between = {}
     for seat in seats:
@@ -92,18 +96,27 @@ async def look_after(ledger: Ledger, launch: Launch, result: Result | None) -> S
         if old is not None and new is not None and old.boot_id == new.boot_id:
             between[seat.host] = shares(old, new)
     sensed = await asyncio.get_running_loop().run_in_executor(
-        ledger.office.pool, lambda: _sense(ledger, seats, result, between)
+        ledger.office.pool, lambda: sense(seats, beats.read(ledger.office.folder, ledger.attempt), span, between)
     )
     return Sensed(sensed.hardware, (*sensed.reasons, *found))
 
 
-def _sense(
-    ledger: Ledger,
-    seats: Sequence[Seat],
-    result: Result | None,
-    between: Mapping[str, Mapping[str, Mapping[str, float]]],
-) -> Sensed:
-    return sense(seats, beats.read(ledger.office.folder, ledger.attempt), result, between)
+def _started_ns(ledger: Ledger) -> int | None:
+    """When the first container was started, as the engine of its host says."""
+    times = []
+    for row in ledger.office.tail.parts(ledger.attempt):
+        with contextlib.suppress(ValueError):
+            times.append(int(datetime.fromisoformat(row.started_at).timestamp() * 1e9))
+    return min(times, default=None)
+
+
+def _short(seen: Vitals) -> Vitals:
+    """A look as it is kept: with the last lines of the kernel's log."""
+    log = seen.kernel_log
+    if isinstance(log, Unknown):
+        return seen
+    end = msgspec.structs.replace(log.value, lines=log.value.lines[-LINES_KEPT:], complete=False)
+    return msgspec.structs.replace(seen, kernel_log=Known(end, log.source))
 
 
 def seal(ledger: Ledger) -> None:
@@ -121,18 +134,19 @@ def seal(ledger: Ledger) -> None:
     beats.discard(folder, attempt)
 
 
-async def _look(ledger: Ledger, seats: Sequence[Seat]) -> Mapping[str, Vitals]:
+async def _look(ledger: Ledger, seats: Sequence[Seat], log_lines: int) -> Mapping[str, Vitals]:
     """What could be seen of each host; a look that failed is noticed and left out."""
     several = len(seats) > 1  # one host alone moves nothing over the fabric
-    looks = await asyncio.gather(*(_look_at(ledger, seat, fabric=several) for seat in seats))
+    looks = await asyncio.gather(*(_look_at(ledger, seat, log_lines, fabric=several) for seat in seats))
     return {seat.host: seen for seat, seen in zip(seats, looks, strict=True) if seen is not None}
 
 
-async def _look_at(ledger: Ledger, seat: Seat, *, fabric: bool) -> Vitals | None:
+async def _look_at(ledger: Ledger, seat: Seat, log_lines: int, *, fabric: bool) -> Vitals | None:
     interfaces = (seat.interface,) if fabric and seat.interface is not None else ()
     try:
         async with asyncio.timeout(LOOK_S):
-            return await ledger.office.site.vitals(seat.host, seat.hcas if fabric else (), interfaces)
+            hcas = seat.hcas if fabric else ()
+            return await ledger.office.site.vitals(seat.host, hcas, interfaces, log_lines)
     except SiteError as error:
         why = error.sentence()
     except TimeoutError:

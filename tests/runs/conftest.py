@@ -152,7 +152,7 @@ class FakeSite:
         facts: HostFacts = await self.world.act(lambda: facts_of(self.world, host), host)
         return facts
 
-    async def vitals(self, host: str, hcas: Sequence[str], interfaces: Sequence[str]) -> Vitals:
+    async def vitals(self, host: str, hcas: Sequence[str], interfaces: Sequence[str], log_lines: int) -> Vitals:
         seen: Vitals = await self.world.act(lambda: self.world.vitals(host, hcas, interfaces), host)
         return seen
 
