@@ -14,7 +14,7 @@ from console.model.cell import AnyCell
 from console.model.text import clean_line, redact
 from console.model.units import METRICS
 from console.results.reading import Judged, Seen
-from console.results.schema import PARAMETERS, Table
+from console.results.schema import HARDWARE, PARAMETERS, Table
 
 Row = dict[str, Any]
 
@@ -38,6 +38,7 @@ def result_row(judged: Judged) -> Row:
         **_attempt(seen),
         **_figure(judged),
         **_times(seen),
+        **_hardware(seen),
         **parameters(seen.cell),
         **_provenance(seen),
     }
@@ -177,6 +178,12 @@ def _times(seen: Seen) -> Row:
         "duration_s": _seconds(started, ended),
         "measured_s": _seconds(*measured),
     }
+
+
+def _hardware(seen: Seen) -> Row:
+    """What was read of its GPUs; empty for an attempt that nobody watched."""
+    known = seen.attempt.hardware
+    return {column.name: getattr(known, column.name, None) for column in HARDWARE}
 
 
 def _seconds(start: int | None, end: int | None) -> float | None:

@@ -129,6 +129,15 @@ TIMES = (
     Column("measured_s", NUMBER, "how long the program measured, where it says so", "s"),
 )
 
+HARDWARE = (
+    Column("power_w_mean", NUMBER, "mean power of all its GPUs together while the program measured", "W"),
+    Column("power_w_max", NUMBER, "most power they drew at one time; with several hosts the sum of the hosts'", "W"),
+    Column("hotspot_c_max", NUMBER, "highest junction temperature of any of its GPUs", "°C"),
+    Column("memory_c_max", NUMBER, "highest memory temperature of any of its GPUs", "°C"),
+    Column("vram_used_bytes_mean", NUMBER, "memory in use on the fullest of its GPUs, mean over time", "bytes"),
+    Column("throttled_share", NUMBER, "share of the time, 0 to 1, for which the most throttled GPU was; any reason"),
+)
+
 PARAMETERS = (
     Column("precision", TEXT, "data type of the row"),
     Column("nodes", WHOLE, "hosts of the cell"),
@@ -179,7 +188,9 @@ PROVENANCE = (
 )
 
 RESULTS = Table(
-    "results", "one attempt: one execution of one cell", IDENTITY + ATTEMPT + FIGURE + TIMES + PARAMETERS + PROVENANCE
+    "results",
+    "one attempt: one execution of one cell",
+    IDENTITY + ATTEMPT + FIGURE + TIMES + HARDWARE + PARAMETERS + PROVENANCE,
 )
 
 _OF_CELL = tuple(

@@ -10,6 +10,7 @@ import pytest
 from console.model.attempt import (
     Failure,
     FailureClass,
+    Hardware,
     MetricValue,
     Outcome,
     Reason,
@@ -29,6 +30,8 @@ from console.store.tail import Tail
 IMAGE = "rocm/vllm:rocm6.3.1_vllm_0.8.5_20250521"
 S = 1_000_000_000
 T0 = 1_763_798_400 * S  # 2025-11-22T08:00:00Z
+
+WARM = Hardware(from_ns=T0, to_ns=T0 + S, gpus=8, power_w_mean=5612.5, power_w_max=5904.0, hotspot_c_max=83.0)
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +184,7 @@ class Book:
             "outcome": Outcome.OK if value is not None else Outcome.FAILED,
             "result": Result(headline="output_tokens_per_s", values=values),
             "conditions": msgspec.structs.replace(UNDER, image_digest="sha256:" + "a" * 64, cpu="EPYC 9654"),
+            "hardware": WARM if values else None,
         }
         self.tell(AttemptEnded(**{**given, **fields}), at_ns=T0 + 660 * S, run=run, attempt=attempt)
 

@@ -115,6 +115,8 @@ def test_times_are_utc(mixed: Any, shelf: Any) -> None:
     assert row["started_at"] == datetime(2025, 11, 22, 8, 1, tzinfo=UTC)
     assert row["ended_at"] == datetime(2025, 11, 22, 8, 11, tzinfo=UTC)
     assert row["duration_s"] == 600.0
+    assert (row["power_w_mean"], row["power_w_max"], row["hotspot_c_max"]) == (5612.5, 5904.0, 83.0)
+    assert row["throttled_share"] is None
 
 
 def test_parameters_have_columns_and_the_rest_is_json(mixed: Any, shelf: Any) -> None:
