@@ -53,7 +53,9 @@ class World:
     @property
     def simulated(self) -> bool:
         """True in the lab: every figure on every screen is made up."""
-        return self.in_lab or any(run.simulated for run in self.board.runs() if run.closed_at_ns is None)
+        if self.in_lab or self.fleet.totals().simulated:
+            return True
+        return any(run.simulated for run in self.open_runs())
 
     def apply(self, batch: Batch) -> Changes:
         """Fold a batch in."""
