@@ -1,5 +1,6 @@
 """What the lines of a kernel log mean, and faults grouped by class and device."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from console.model.facts import KernelLine
 
 __all__ = ["BY_ID", "Fault", "KernelRule", "classify", "device_of", "faults", "span"]
 
+MARK_LENGTH = 10
 _GRAVE = frozenset({"emerg", "alert", "crit"})
 
 _BDF = re.compile(
@@ -33,13 +35,30 @@ _DRIVER = re.compile(r"\bamdgpu\b|\bkfd\b|\[drm", re.IGNORECASE)
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault class on one device: how often, first and last, and the line itself as evidence."""
+    """One fault class on one device: how often, first and last, and the line itself as evidence.
+
+    `newest_ns` is the time of the newest line that has one. `undated` is the last line that has none, and `repeats`
+    how often its very text is there.
+    """
 
     rule: KernelRule
     bdf: str
     count: int
     first: KernelLine
     last: KernelLine
+    newest_ns: int | None = None
+    undated: KernelLine | None = None
+    repeats: int = 0
+
+    def mark(self, boot: str) -> str:
+        """Stands for the undated lines as they are in this boot: another line, or the same once more, changes it.
+
+        Empty when every line has a time.
+        """
+        if self.undated is None:
+            return ""
+        known = "\n".join((boot, self.key, self.undated.text, str(self.repeats)))
+        return hashlib.sha256(known.encode("utf-8", "replace")).hexdigest()[:MARK_LENGTH]
 
     @property
     def key(self) -> str:
@@ -88,8 +107,22 @@ def faults(lines: Iterable[KernelLine], *, since_ns: int | None = None) -> tuple
             found.setdefault((rule.id, device_of(line.text)), []).append(line)
     order = {rule_id: index for index, rule_id in enumerate(BY_ID)}
     return tuple(
-        Fault(rule=BY_ID[rule_id], bdf=bdf, count=len(seen), first=seen[0], last=seen[-1])
+        _fault(BY_ID[rule_id], bdf, seen)
         for (rule_id, bdf), seen in sorted(found.items(), key=lambda item: (order[item[0][0]], item[0][1]))
+    )
+
+
+def _fault(rule: KernelRule, bdf: str, seen: Sequence[KernelLine]) -> Fault:
+    undated = next((line for line in reversed(seen) if line.at_ns is None), None)
+    return Fault(
+        rule=rule,
+        bdf=bdf,
+        count=len(seen),
+        first=seen[0],
+        last=seen[-1],
+        newest_ns=max((line.at_ns for line in seen if line.at_ns is not None), default=None),
+        undated=undated,
+        repeats=0 if undated is None else sum(line.at_ns is None and line.text == undated.text for line in seen),
     )
 
 

@@ -54,7 +54,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """A kernel-log fault that somebody has dealt with: what happened up to `until_ns` rests, what comes later does not.
 
-    `bdf` empty: of every device. Times are UTC nanoseconds on the clock of the host.
+    `bdf` empty: of every device. Times are UTC nanoseconds on the clock of the host. `mark`: lines without a time rest
+    too, as long as they are those that the mark stands for (see `kernel_log.Fault.mark`).
     """
 
     host: str
@@ -62,6 +63,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     bdf: str = ""
     until_ns: int
     reason: str
+    mark: str = ""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):

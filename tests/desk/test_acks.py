@@ -40,9 +40,24 @@ def test_one_is_taken_back_by_itself(settings: Settings) -> None:
     assert [ack.rule for ack in acks.load(settings)] == ["gpu-reset"]
 
 
-@pytest.mark.parametrize("fault", ["nosuch", "gpu-reset@zz", "gpu-reset@0f:00.0"])
+def test_marks_stand_beside_times_and_the_newest_of_each_counts(settings: Settings) -> None:
+    acks.add(settings, "node01", "gpu-reset", "by time", 10)
+    acks.add(settings, "node01", "gpu-reset#0123456789", "old mark", 20)
+    acks.add(settings, "node01", "gpu-reset@0000:0F:00.0#0123456789", "of a device", 20)
+    acks.add(settings, "node01", "gpu-reset#ABCDEF0123", "new mark", 30)
+    found = {(ack.bdf, ack.mark): ack.reason for ack in acks.load(settings)}
+    assert found == {
+        ("", ""): "by time",
+        ("0000:0f:00.0", "0123456789"): "of a device",
+        ("", "abcdef0123"): "new mark",
+    }
+    assert acks.remove(settings, "node01", "gpu-reset#abcdef0123")
+    assert ("", "") in {(ack.bdf, ack.mark) for ack in acks.load(settings)}
+
+
+@pytest.mark.parametrize("fault", ["nosuch", "gpu-reset@zz", "gpu-reset@0f:00.0", "gpu-reset#zz", "gpu-reset#0123"])
 def test_what_names_no_fault_is_refused(settings: Settings, fault: str) -> None:
-    with pytest.raises(DeskError, match=r"class|address"):
+    with pytest.raises(DeskError, match=r"class|address|mark"):
         acks.add(settings, "node01", fault, "x")
 
 

@@ -237,7 +237,7 @@ def _names(said: tuple[str, ...]) -> tuple[str, ...]:
     "instinct health ack --list",
 )
 @click.argument("host", required=False, shell_complete=complete.hosts)
-@click.argument("fault", required=False, metavar="[CLASS[@ADDRESS]]")
+@click.argument("fault", required=False, metavar="[CLASS[@ADDRESS][#MARK]]")
 @click.option("--reason", help="Why it may rest.")
 @click.option("--until", metavar="TIME", help="Faults up to this ISO time (UTC unless it says) rest; now unless given.")
 @click.option("--remove", is_flag=True, help="Take the acknowledgement back.")
@@ -255,7 +255,10 @@ def ack(
     listing: bool,
     as_json: bool,
 ) -> int:
-    """Let a kernel-log fault rest that somebody has dealt with. When it happens again it is found again."""
+    """Let a kernel-log fault rest that somebody has dealt with. When it happens again it is found again.
+
+    Lines without a time rest by the mark that the finding shows: those very lines, in this boot of the host.
+    """
     from console.desk import acks
 
     settings = front.settings()
@@ -265,7 +268,8 @@ def ack(
             printing.json_rows("acknowledged", found)
         else:
             columns = [printing.Column(name) for name in ("host", "class", "address", "until")]
-            rows = [(item.host, item.rule, item.bdf or "any", times.iso(item.until_ns), item.reason) for item in found]
+            named = [(item, f"{item.rule}#{item.mark}" if item.mark else item.rule) for item in found]
+            rows = [(item.host, name, item.bdf or "any", times.iso(item.until_ns), item.reason) for item, name in named]
             printing.table([*columns, printing.Column("reason", shrink=True)], rows)
         return 0
     if host is None or fault is None:

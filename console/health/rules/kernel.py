@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from console.health.kernel_log import Fault, faults, span
 from console.health.rules.base import Say, rule
-from console.model.facts import Known, Unknown
+from console.model.facts import Known, Unknown, value_or
 from console.model.finding import Ack, Finding
 
 SLACK_NS = 60_000_000_000
@@ -18,8 +18,10 @@ SLACK_NS = 60_000_000_000
     "the kernel reported no fault since boot",
     detail="Lines are told apart by fault classes: errors of the GPUs' own memory and logic (ras-…), of the driver and "
     "resets (gpu-…), of links and PCIe, of the platform, of disks and networks. Each class on each device is one "
-    "finding; `instinct health ack HOST CLASS[@ADDRESS]` lets what has happened so far rest. Known harmless lines are "
-    "left out. On Ubuntu the log needs root or the group adm; without it this check is unknown, never passed.",
+    "finding; `instinct health ack HOST CLASS[@ADDRESS]` lets what has happened so far rest. Of lines without a time "
+    "it cannot be told what is new: such a finding names a mark, made of class, text, count and boot, and "
+    "`health ack HOST CLASS[@ADDRESS]#MARK` lets exactly those lines rest. Known harmless lines are left out. On "
+    "Ubuntu the log needs root or the group adm; without it this check is unknown, never passed.",
     source="hardware and driver messages; see the class",
 )
 def kernel_log(say: Say) -> Iterable[Finding]:
@@ -46,29 +48,38 @@ def _finding(say: Say, fault: Fault, source: str) -> Finding:
     ack = _resting(say, fault)
     times = f" {fault.count} times" if fault.count > 1 else ""
     where = f" on {fault.bdf}" if fault.bdf else ""
-    last = f", last {_at(fault.last.at_ns)}" if fault.last.at_ns is not None else ""
+    last = f", last {_at(fault.newest_ns)}" if fault.newest_ns is not None else ""
+    evidence = f"{source}: {fault.last.raw or fault.last.text}"
+    mark = fault.mark(_boot(say))
+    if mark and ack is None:
+        key = f"{fault.key}#{mark}"
+        evidence += f" (without a time; `instinct health ack {say.facts.host} {key}` lets it rest until it is repeated)"
     return say.finding(
         fault.rule.state,
         f"{fault.rule.id}{where}{times}{last}: {fault.rule.means}",
         about=f"{fault.rule.id}",
         expected="no such line since boot",
         source=f"kernel log, category {fault.rule.category}",
-        evidence=f"{source}: {fault.last.raw or fault.last.text}",
+        evidence=evidence,
         remedy=_filled(fault.rule.remedy, fault.bdf),
         waived=f"acknowledged up to {_at(ack.until_ns)}: {ack.reason}" if ack else "",
     )
 
 
 def _resting(say: Say, fault: Fault) -> Ack | None:
-    """The acknowledgement that covers every line of a fault. What cannot be dated is never covered by one."""
-    at_ns = fault.last.at_ns
-    if at_ns is None:
-        return None
+    """The acknowledgement that covers every line of a fault: by time, and by its mark where lines have none."""
+    mark = fault.mark(_boot(say))
     for ack in say.case.acks:
         same = ack.host == say.facts.host and ack.rule == fault.rule.id and ack.bdf in ("", fault.bdf)
-        if same and at_ns <= ack.until_ns + SLACK_NS:
+        over = fault.newest_ns is None or fault.newest_ns <= ack.until_ns + SLACK_NS
+        if same and over and mark in ("", ack.mark):
             return ack
     return None
+
+
+def _boot(say: Say) -> str:
+    """Which boot of the host this is; empty where it does not tell."""
+    return value_or(say.facts.system.boot_id, "")
 
 
 def _booted_ns(say: Say) -> int | None:

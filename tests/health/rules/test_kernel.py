@@ -1,7 +1,10 @@
 """The kernel log as a check: faults by class and device, rest for what was acknowledged, honesty about gaps."""
 
+import re
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from console.health.report import HostHealth
 from console.model.facts import HostFacts, Unknown
@@ -51,6 +54,59 @@ def test_an_acknowledged_fault_rests_until_it_happens_again(
     assert check(once, "kernel", acks=(ack,)).state is State.PASS
     again = change(healthy, {"kernel_log": make.log(*[RESET] * 100)})
     assert check(again, "kernel", acks=(ack,)).state is State.FAIL
+
+
+def undated(make: Any, *texts: str) -> Any:
+    log = make.log(*texts).value
+    lines = tuple(msgspec.structs.replace(line, at_ns=None, raw=line.text) for line in log.lines)
+    return make.known(msgspec.structs.replace(log, lines=lines))
+
+
+def marked(fault: Finding) -> Ack:
+    """The acknowledgement that the finding itself names."""
+    match = re.search(r"health ack node01 ([a-z-]+)@(\S+)#([0-9a-f]{10})`", fault.evidence)
+    assert match is not None, fault.evidence
+    return Ack(host="node01", rule=match[1], bdf=match[2], mark=match[3], until_ns=10**18, reason="module replaced")
+
+
+def test_a_line_without_a_time_rests_by_its_mark_only(
+    check: Judge, change: Change, healthy: HostFacts, make: Any
+) -> None:
+    facts = change(healthy, {"kernel_log": undated(make, RESET)})
+    by_time = Ack(host="node01", rule="gpu-reset", until_ns=10**18, reason="x")
+    (fault,) = found(check, facts, acks=(by_time,))
+    (rests,) = found(check, facts, acks=(by_time, marked(fault)))
+
+    assert fault.waived == ""
+    assert "module replaced" in rests.waived
+    assert "health ack" not in rests.evidence
+
+
+def test_a_marked_fault_counts_again_when_it_is_repeated_or_followed(
+    check: Judge, change: Change, healthy: HostFacts, make: Any
+) -> None:
+    ack = marked(found(check, change(healthy, {"kernel_log": undated(make, "boot", RESET)}))[0])
+
+    def state(*texts: str, **changes: Any) -> State:
+        facts = change(healthy, {"kernel_log": undated(make, *texts), **changes})
+        return check(facts, "kernel", acks=(ack,)).state
+
+    assert state(RESET) is State.PASS, "older lines that left the log change nothing"
+    assert state(RESET, "fine") is State.PASS
+    assert state(RESET, RESET) is State.FAIL
+    assert state(RESET, f"{RESET} Source: 2") is State.FAIL
+    assert state(RESET, **{"system.boot_id": make.known("another boot")}) is State.FAIL
+
+
+def test_dated_lines_after_a_marked_one_count(check: Judge, change: Change, healthy: HostFacts, make: Any) -> None:
+    first = undated(make, RESET)
+    ack = marked(found(check, change(healthy, {"kernel_log": first}))[0])
+    both = msgspec.structs.replace(first.value, lines=(*make.log(RESET).value.lines, *first.value.lines))
+    facts = change(healthy, {"kernel_log": make.known(both)})
+    early = msgspec.structs.replace(ack, until_ns=1)
+
+    assert check(facts, "kernel", acks=(ack,)).state is State.PASS
+    assert check(facts, "kernel", acks=(early,)).state is State.FAIL
 
 
 def test_an_acknowledgement_holds_for_its_host_class_and_device_only(
