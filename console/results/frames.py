@@ -9,6 +9,7 @@ import polars as pl
 
 from console.model.attempt import Sample
 from console.model.units import METRICS as KNOWN_METRICS
+from console.results.derived import median_mfu, with_scaling
 from console.results.errors import ResultsError
 from console.results.reading import Seen, judged, look
 from console.results.references import Shelf
@@ -25,7 +26,7 @@ def results(tail: Tail, shelf: Shelf | None, runs: Sequence[str]) -> pl.DataFram
     Verdicts are computed here, from the references known now. Raises ResultsError for a run that is not there.
     """
     seen = [item for run in runs for item in _seen(tail, run, shelf)]
-    return frame(RESULTS, (result_row(item) for item in judged(seen, shelf)))
+    return frame(RESULTS, with_scaling([result_row(item) for item in judged(seen, shelf)], "value"))
 
 
 def summary(table: pl.DataFrame) -> pl.DataFrame:
@@ -33,7 +34,7 @@ def summary(table: pl.DataFrame) -> pl.DataFrame:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in table.iter_rows(named=True):
         groups.setdefault(_group(row), []).append(row)
-    return frame(SUMMARY, (_summed(rows) for rows in groups.values()))
+    return frame(SUMMARY, with_scaling([_summed(rows) for rows in groups.values()], "median"))
 
 
 def metrics(tail: Tail, runs: Sequence[str]) -> pl.DataFrame:
@@ -87,6 +88,7 @@ def _summed(rows: Sequence[Row]) -> Row:
         "not_run": states["not run"] + states["stopped"],
         "open": sum(row["verdict"] is None for row in rows),
         **{name: failed[name] for name in ("failure", "failure_line", "remedy")},
+        "mfu_percent": median_mfu(rests_on),
         "validity": list(dict.fromkeys(reason for row in rests_on for reason in row["validity"])),
         "started_at": min(started, default=None),
         "ended_at": max(done, default=None),

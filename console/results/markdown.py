@@ -21,23 +21,23 @@ def markdown(summary: pl.DataFrame, matrices: Mapping[str, Matrix]) -> str:
         parts.append("No attempt was planned.\n")
     parts += [_section(page, summary, notes) for page in pages(summary, matrices)]
     if notes:
-        parts.append("\n".join(f"[^{number}]: {_escape(text)}" for text, number in notes.items()) + "\n")
+        parts.append("\n".join(f"[^{number}]: {escape(text)}" for text, number in notes.items()) + "\n")
     return "\n".join(parts)
 
 
 def _section(page: Page, summary: pl.DataFrame, notes: dict[str, int]) -> str:
-    lines = [f"## {_escape(page.title)}{' (simulated)' if page.simulated else ''}", ""]
+    lines = [f"## {escape(page.title)}{' (simulated)' if page.simulated else ''}", ""]
     if page.simulated:
         lines += [f"**{SIMULATED}**", ""]
     lines += [*_origin(page, summary), ""]
-    lines.append("| " + " | ".join(_escape(heading) for heading in page.headings) + " |")
+    lines.append("| " + " | ".join(escape(heading) for heading in page.headings) + " |")
     lines.append("|" + "|".join("---:" if number else "---" for number in page.numeric) + "|")
     for row, errata in zip(page.rows, page.errata, strict=True):
-        cells = [_escape(text) for text in row]
+        cells = [escape(text) for text in row]
         if page.printed is not None:
             cells[page.printed] += "".join(f"[^{notes.setdefault(text, len(notes) + 1)}]" for text in errata)
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", *(f"- {_escape(text)}" for text in _footer(page))]
+    lines += ["", *(f"- {escape(text)}" for text in _footer(page))]
     return "\n".join(lines) + "\n"
 
 
@@ -48,8 +48,8 @@ def _origin(page: Page, summary: pl.DataFrame) -> list[str]:
     images = dict.fromkeys(own["image"].drop_nulls().to_list())
     runs = dict.fromkeys(own["run"].to_list())
     return [
-        f"Run {_escape(', '.join(runs))} on {_escape(', '.join(hosts) or 'no host')}, "
-        f"image {_escape(', '.join(images) or 'unknown')}."
+        f"Run {escape(', '.join(runs))} on {escape(', '.join(hosts) or 'no host')}, "
+        f"image {escape(', '.join(images) or 'unknown')}."
     ]
 
 
@@ -77,5 +77,6 @@ def summary_sentence(summary: TableSummary) -> str:
     )
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Text as it may stand in a Markdown table."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

@@ -7,14 +7,16 @@ import msgspec
 
 from console.judge.comparability import known_names
 from console.judge.verdict import Judgement, Measured, Verdict, judge
-from console.model.attempt import Outcome, Validity
+from console.model.attempt import Outcome, Result, Validity
 from console.model.cell import AnyCell, Cell, Conditions
+from console.model.profile import GpuSpec
 from console.model.units import METRICS
 from console.results.references import Shelf, references_of
 from console.store.records import AttemptRow, RunRow
 
 GroupKey = tuple[str, str, str, tuple[str, ...]]
 
+TFLOPS = "tflops_per_s_per_gpu"
 _CELL = msgspec.json.Decoder(Cell)
 
 
@@ -28,6 +30,9 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     conditions: Conditions
     metric: str
     value: float | None
+    tflops: float | None = None
+    """TFLOP/s of one GPU, where they are the figure or stand beside it."""
+    gpu: GpuSpec | None = None
 
     @property
     def simulated(self) -> bool:
@@ -63,15 +68,24 @@ def look(run: RunRow, attempt: AttemptRow, shelf: Shelf | None = None) -> Seen:
     cell = _CELL.decode(attempt.cell)
     result = attempt.result
     metric = result.headline if result is not None and result.headline in METRICS else cell.metric
+    conditions = _conditions(run, attempt, cell, shelf)
+    ended_well = result is not None and attempt.outcome is Outcome.OK
     return Seen(
         run=run,
         attempt=attempt,
         cell=cell,
         hosts=tuple(seat.host for seat in attempt.placement.seats) if attempt.placement else attempt.wish,
-        conditions=_conditions(run, attempt, cell, shelf),
+        conditions=conditions,
         metric=metric,
-        value=result.value() if result is not None and attempt.outcome is Outcome.OK else None,
+        value=result.value() if result is not None and ended_well else None,
+        tflops=_tflops(result) if result is not None and ended_well else None,
+        gpu=shelf.gpus.get(conditions.gpu) if shelf is not None and conditions.gpu else None,
     )
+
+
+def _tflops(result: Result) -> float | None:
+    whole = (item for item in result.values if item.iteration is None and item.stat in ("value", "mean"))
+    return next((item.value for item in whole if item.metric == TFLOPS), None)
 
 
 def judged(seen: Sequence[Seen], shelf: Shelf | None) -> tuple[Judged, ...]:

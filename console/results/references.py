@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from console.model.cell import AnyCell, Matrix, Reference
-from console.model.profile import Image
+from console.model.profile import GpuSpec, Image
 
 
 class Shelf(Protocol):
@@ -19,6 +19,10 @@ class Shelf(Protocol):
     @property
     def images(self) -> Mapping[str, Image]:
         """Images by name."""
+
+    @property
+    def gpus(self) -> Mapping[str, GpuSpec]:
+        """GPU specifications by name."""
 
     @property
     def references(self) -> Mapping[tuple[str, str], tuple[Reference, ...]]:

@@ -13,6 +13,7 @@ from console.model.attempt import Outcome
 from console.model.cell import AnyCell
 from console.model.text import clean_line, redact
 from console.model.units import METRICS
+from console.results.derived import mfu_percent
 from console.results.reading import Judged, Seen
 from console.results.schema import HARDWARE, PARAMETERS, Table
 
@@ -151,6 +152,9 @@ def _figure(judged: Judged) -> Row:
         "ratio_low": interval.low if interval else None,
         "ratio_high": interval.high if interval else None,
         "variation": cell.variation if cell else None,
+        "mfu_percent": mfu_percent(seen.tflops, seen.gpu, seen.cell),
+        "scaling_efficiency_percent": None,  # takes other rows to tell
+        "scaling_against": None,
         **_validity(seen, cell),
         "errata": list(reference.errata) if reference else [],
         "simulated": seen.simulated,

@@ -113,6 +113,21 @@ FIGURE = (
     Column("ratio_low", NUMBER, "lower end of the ratio's 95 % interval, from three repeats on"),
     Column("ratio_high", NUMBER, "upper end of the ratio's 95 % interval, from three repeats on"),
     Column("variation", NUMBER, "coefficient of variation of the repeats, from two on"),
+    Column(
+        "mfu_percent",
+        NUMBER,
+        "model FLOPs utilization of a training row: its TFLOP/s, as the program counts them, of the GPU's published "
+        "dense peak for the data type; in the summary the median of the repeats",
+        "%",
+    ),
+    Column(
+        "scaling_efficiency_percent",
+        NUMBER,
+        "of a row on several nodes: what is left for each GPU of the figure on one node, from the one-node row of the "
+        "same work among these runs",
+        "%",
+    ),
+    Column("scaling_against", TEXT, "that one-node row: its cell, host, and run where it is another one"),
     Column("validity", TEXTS, "reasons that spoil the figure or are noted beside it"),
     Column("validity_detail", TEXT, "what was seen for each of them"),
     Column("valid", FLAG, "false when one of the reasons spoils the figure; empty without a figure"),

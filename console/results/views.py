@@ -14,6 +14,7 @@ from console.judge.verdict import COMPARED
 from console.model.cell import Column, Matrix
 from console.results.comparison import COMPARISON, compare
 from console.results.rows import Row
+from console.workloads.flops import COUNT
 
 __all__ = [
     "COMPARISON",
@@ -134,7 +135,7 @@ def page(summary: pl.DataFrame, name: str, matrix: Matrix | None) -> Page:
         simulated=any(row["simulated"] for row in rows),
         summary=table_summary(rows, len(matrix.cells) if matrix is not None else 0),
         coverage=coverage(rows, name, matrix),
-        notes=_said_once([(_name(row), _note(row)) for row in rows]),
+        notes=(*_said_once([(_name(row), _note(row)) for row in rows]), *_derived(rows)),
         failures=_said_once([(_name(row), _failure(row)) for row in rows]),
     )
 
@@ -151,6 +152,10 @@ def _ours(rows: Sequence[Row]) -> Iterator[tuple[str, Callable[[Row], str]]]:
         yield "Repeats", lambda row: str(row["repeats"] or "-")
     yield "Measured", _measured
     yield "Ratio", _ratio
+    if any(row["mfu_percent"] is not None for row in rows):
+        yield "MFU %", lambda row: _percent(row["mfu_percent"])
+    if any(row["scaling_efficiency_percent"] is not None for row in rows):
+        yield "Scaling %", lambda row: _percent(row["scaling_efficiency_percent"])
     yield "Verdict", _verdict
     yield "Validity", lambda row: ", ".join(row["validity"]) or "-"
 
@@ -206,6 +211,10 @@ def _ratio(row: Row) -> str:
     return "-" if row["median_ratio"] is None else f"{row['median_ratio']:.3f}"
 
 
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
 def _verdict(row: Row) -> str:
     """The verdict; with the band of an unconfirmed figure and the class of a failure."""
     verdict: str | None = row["verdict"]
@@ -226,6 +235,16 @@ def _note(row: Row) -> str:
     """The note, unless the verdict column says it already."""
     note: str = row["note"] or ""
     return "" if note == f"one repeat, {row['band']}" else note
+
+
+def _derived(rows: Sequence[Row]) -> Iterator[str]:
+    """What the derived columns rest on."""
+    with_mfu = dict.fromkeys(f"{row['precision']} on {row['gpu']}" for row in rows if row["mfu_percent"] is not None)
+    if with_mfu:
+        yield f"MFU is of the published dense peak ({', '.join(with_mfu)}); operations counted: {COUNT}"
+    against = dict.fromkeys(row["scaling_against"] for row in rows if row["scaling_against"])
+    if against:
+        yield f"scaling is the figure of a GPU against that on one node: {'; '.join(against)}"
 
 
 def _failure(row: Row) -> str:

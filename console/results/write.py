@@ -10,6 +10,8 @@ import polars as pl
 
 from console.model.cell import Matrix
 from console.results import plain
+from console.results.comparison import COMPARISON
+from console.results.comparison_markdown import markdown as comparison_markdown
 from console.results.errors import ResultsError
 from console.results.frames import summary
 from console.results.markdown import markdown
@@ -80,6 +82,8 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def _markdown(frame: pl.DataFrame, matrices: Matrices) -> bytes:
+    if tuple(frame.columns) == tuple(COMPARISON):
+        return comparison_markdown(frame).encode()
     cells = summary(frame) if set(RESULTS.schema) <= set(frame.columns) else frame
     return markdown(cells, matrices).encode()
 

@@ -22,7 +22,7 @@ from console.model.attempt import (
 from console.model.cell import AnyCell, Cell, Column, Conditions, Matrix, Reference
 from console.model.events import AttemptEnded, AttemptPlanned, Claimed, Envelope, Event, RunOpened, StageEntered
 from console.model.launch import Placement, Seat
-from console.model.profile import Image
+from console.model.profile import GpuSpec, Image, Peak
 from console.store.journal import Journal
 from console.store.paths import StateFolder
 from console.store.tail import Tail
@@ -32,6 +32,22 @@ S = 1_000_000_000
 T0 = 1_763_798_400 * S  # 2025-11-22T08:00:00Z
 
 WARM = Hardware(from_ns=T0, to_ns=T0 + S, gpus=8, power_w_mean=5612.5, power_w_max=5904.0, hotspot_c_max=83.0)
+
+
+MI300X = GpuSpec(
+    name="MI300X",
+    arch="gfx942",
+    device_ids=("74a1",),
+    vram_bytes=206_158_430_208,
+    vram_type="HBM3",
+    hbm_bytes_per_s=5.3e12,
+    compute_units=304,
+    xccs=8,
+    power_w=750,
+    xgmi_links=7,
+    peak_tflops=Peak(bf16=1307.4, fp8=2614.9),
+    source="data sheet",
+)
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +101,7 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True):
 
     matrices: Mapping[str, Matrix]
     images: Mapping[str, Image]
+    gpus: Mapping[str, GpuSpec]
     references: Mapping[tuple[str, str], tuple[Reference, ...]]
 
 
@@ -116,6 +133,7 @@ def shelf_of(matrix: Matrix) -> Shelf:
     return Shelf(
         matrices={matrix.name: matrix},
         images={"vllm-0.8.5": Image(name="vllm-0.8.5", ref=IMAGE, program="vllm", source="page")},
+        gpus={"MI300X": MI300X},
         references={(matrix.name, cell.id): cell.references for cell in matrix.cells},
     )
 
