@@ -204,8 +204,9 @@ class Grid(ScrollView, can_focus=True):
 
     def show_sorted(self, column: str, *, down: bool) -> None:
         """Mark the heading that rows are sorted by; sorting them is the owner's."""
-        self._sorted = (column, down)
-        self.refresh(Region(0, 0, self.size.width, 1))
+        if self._sorted != (column, down):
+            self._sorted = (column, down)
+            self.refresh(Region(0, 0, self.size.width, 1))
 
     def move_to(self, key: str) -> bool:
         """Put the cursor on a row; False when there is none of that key."""
