@@ -1,13 +1,16 @@
 """Result tables: polars frames of runs, the published page's view of them, files by ending."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from console.desk import desk
 from console.desk.errors import DeskError
 from console.desk.settings import Settings
 from console.results import comparison, frames, views, write
+from console.results.rows import Row
 from console.results.views import Page
 
 if TYPE_CHECKING:
@@ -46,6 +49,27 @@ def save(settings: Settings, table: "pl.DataFrame", path: Path) -> None:
 def rendered(settings: Settings, table: "pl.DataFrame", ending: str) -> bytes:
     """A table of results in the format of an ending. Raises ResultsError."""
     return write.render(table, ending, desk.fleet_catalog(settings).matrices)
+
+
+def key_of(row: Row) -> str:
+    """What tells a cell on its hosts apart from every other, in frames of results and of their summary alike."""
+    return "\x1f".join((row["run"], row["matrix"], row["cell"], *row["hosts"]))
+
+
+def copied(settings: Settings, runs: Sequence[str], keys: Collection[str], ending: str, only: str = "") -> bytes:
+    """Chosen cells of runs, one row each, in the format of an ending: what is put into a clipboard.
+
+    `only` says in words why others are left out; Markdown then counts what is covered of the chosen rows alone.
+    """
+    cells = frames.summary(results(settings, runs))
+    chosen = cells.filter([key_of(row) in keys for row in cells.iter_rows(named=True)])
+    matrices = dict(desk.fleet_catalog(settings).matrices)
+    if only:
+        names = set(zip(chosen["matrix"].to_list(), chosen["cell"].to_list(), strict=True))
+        for name, matrix in matrices.items():
+            kept = tuple(cell for cell in matrix.cells if (name, cell.id) in names)
+            matrices[name] = msgspec.structs.replace(matrix, cells=kept, title=f"{matrix.title}: {only}")
+    return write.render(chosen, ending, matrices)
 
 
 def endings() -> tuple[str, ...]:
