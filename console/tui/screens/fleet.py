@@ -4,23 +4,31 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import Container
 from textual.widgets import Input
 
 from console.desk.fleet_board import HostView
 from console.desk.views import AttemptView
 from console.tui import fleet_rows
-from console.tui.keys import Key, bindings
+from console.tui.fleet_detail import detail
+from console.tui.fleet_table import FleetTable, host_of
+from console.tui.keys import Key, bindings, shown
 from console.tui.marks import Span
 from console.tui.screens.base import ConsoleScreen
+from console.tui.widgets.chrome import SpanLine
 from console.tui.widgets.grid import Grid
+from console.tui.widgets.lines import Lines, para
 from console.tui.world import Changes
+
+ROOM_FOR_TOTALS = 20
+"""Rows of a screen from which on the line of totals is worth one of them."""
 
 _KEYS = (
     Key("fleet.open", "enter", "open", "Open the host: facts, findings, readings", "open"),
     Key("fleet.filter", "slash", "filter", "Filter as you type: words, !word, @group, state:fail", "filter"),
     Key("fleet.sort", "s", "sort(1)", "Sort by the next column", "sort"),
     Key("fleet.sort_back", "S", "sort(-1)", "Sort by the column before"),
-    Key("fleet.bad_first", "b", "bad_first", "Bad hosts first", "bad first"),
+    Key("fleet.bad_first", "b", "bad_first", "Bad hosts first, or the fleet file's order again", "bad first"),
     Key("fleet.group", "o", "group", "Group by the groups of the fleet file", "group"),
     Key("fleet.again", "r", "again", "Look at the host again now", "look again"),
     Key("fleet.all_again", "R", "all_again", "Look at every host again now"),
@@ -45,12 +53,17 @@ class FleetScreen(ConsoleScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._view = fleet_rows.FleetTable()
+        self._view = FleetTable()
+        self._work: dict[str, list[AttemptView]] = {}
+        self._about: str | None = None
 
     def body(self) -> ComposeResult:
-        """A filter that shows while it is used, and the table."""
+        """The totals, a filter that shows while it is used, the table, and the host under the cursor."""
+        yield SpanLine(id="totals")
         yield Input(placeholder="filter: words, !word, @group, state:fail", id="filter", classes="filter")
-        yield Grid(fleet_rows.COLUMNS, id="fleet")
+        with Container(id="split"):
+            yield Grid(fleet_rows.COLUMNS, id="fleet")
+            yield Lines(id="detail")
 
     def on_mount(self) -> None:
         """Keys go to the table."""
@@ -61,14 +74,53 @@ class FleetScreen(ConsoleScreen):
         """All rows; the table paints only cells that differ."""
         if changes is not None and not (changes.hosts or changes.attempts or changes.runs or changes.time):
             return
+        if changes is None or changes.attempts or changes.runs:
+            self._work = {}
+            for view in self.world.active():
+                for host in view.hosts if view.placed else ():
+                    self._work.setdefault(host, []).append(view)
         grid = self.query_one(Grid)
-        work: dict[str, list[AttemptView]] = {}
-        for view in self.world.active():
-            for host in view.hosts if view.placed else ():
-                work.setdefault(host, []).append(view)
-        rows = self._view.rows(self.world.fleet.hosts(), work, self.world.clock())
+        rows = self._view.rows(self.world.fleet.hosts(), self._work, self.world.clock())
+        self._share_room(len(rows))
         grid.set_rows(rows, empty=self._why_empty())
         grid.show_sorted(self._view.sort, down=self._view.down)
+        self._draw_totals()
+        self._draw_detail()
+
+    def _share_room(self, rows: int) -> None:
+        """Below the table the pane gets what the hosts leave; beside it both are as high as the screen."""
+        totals = self.query_one("#totals")
+        totals.display = self.size.height >= ROOM_FOR_TOTALS
+        height = self.query_one("#split").size.height
+        wanted = None if self.has_class("-vast") or not self.has_class("-high") else min(rows + 2, height * 6 // 10)
+        grid = self.query_one(Grid)
+        current = grid.styles.inline.height
+        if (int(current.value) if current is not None else None) != wanted:
+            grid.styles.height = wanted
+
+    def _draw_totals(self) -> None:
+        running = len({view.attempt for views in self._work.values() for view in views})
+        totals = self.world.fleet.totals()
+        self.query_one("#totals", SpanLine).set_parts(fleet_rows.totals(totals, running) if totals.hosts else ())
+
+    def _draw_detail(self) -> None:
+        pane = self.query_one(Lines)
+        if not pane.display:
+            return
+        host = self._current()
+        if host is None:
+            pane.show((para("no host under the cursor", "dim"),))
+            return
+        again = next(shown(key, self.app.changed_keys) for key in _KEYS if key.id == "fleet.again")
+        health, work = self.world.fleet.health(host.name), self._work.get(host.name, ())
+        lines = detail(host, health, work, self.world.clock(), again)
+        pane.show(lines, top=host.name != self._about)
+        self._about = host.name
+
+    def on_grid_moved(self, event: Grid.Moved) -> None:
+        """The pane follows the cursor, the keys what can be done with that host."""
+        self._draw_detail()
+        self.draw_lines()
 
     def _why_empty(self) -> str:
         if self.world.why_no_fleet:
@@ -78,16 +130,14 @@ class FleetScreen(ConsoleScreen):
         return "The fleet file has no hosts.\n`instinct hosts add` adds some."
 
     def note(self) -> Span:
-        """The filter and how many hosts it leaves."""
-        if not self._view.filter:
-            return "", ""
-        return f"{self._view.shown} of {len(self.world.fleet.hosts())} hosts match {self._view.filter}", "accent"
+        """The filter, how many hosts it leaves, and the order."""
+        return self._view.note(len(self.world.fleet.hosts())), "accent"
 
     # -- keys
 
     def _current(self) -> HostView | None:
-        key = self.query_one(Grid).current
-        return self.world.fleet.host(key) if key else None
+        name = host_of(self.query_one(Grid).current)
+        return self.world.fleet.host(name) if name else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with the host under the cursor."""
@@ -124,7 +174,8 @@ class FleetScreen(ConsoleScreen):
 
     def action_bad_first(self) -> None:
         """The worst first."""
-        self._view.sort_by("health", down=False)
+        if self._view.bad_first():
+            self.query_one(Grid).action_edge(-1)
         self.redraw()
 
     def action_group(self) -> None:
@@ -188,4 +239,6 @@ class FleetScreen(ConsoleScreen):
     def action_copy(self) -> None:
         """The rows that are shown, as Markdown."""
         grid = self.query_one(Grid)
-        self.app.copy(fleet_rows.markdown(grid.rows), f"{len(grid.rows)} hosts as Markdown")
+        self.app.copy(
+            fleet_rows.markdown(grid.rows, simulated=self.world.simulated), f"{len(grid.rows)} hosts as Markdown"
+        )

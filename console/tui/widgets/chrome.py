@@ -11,6 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from console.tui.marks import Span
+from console.tui.widgets.styling import component
 
 if TYPE_CHECKING:
     from console.tui.app import Console
@@ -69,7 +70,7 @@ class SpanLine(Widget):
         return Strip([*left, gap, *right]).crop(0, width)
 
     def _part(self, name: str) -> Style:
-        return self.get_component_rich_style(f"line--{name}", partial=True) if name else Style()
+        return component(self, f"line--{name}") if name else Style()
 
 
 class TopBar(SpanLine):

@@ -19,6 +19,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.tui.marks import Role, Span
+from console.tui.widgets.styling import component
 
 Cell = str | Span | tuple[Span, ...]
 """Plain text, text with a role, or several of those in a row."""
@@ -269,11 +270,7 @@ class Grid(ScrollView, can_focus=True):
     def _style(self, name: str) -> Style:
         style = self._styles.get(name)
         if style is None:
-            if name == "":
-                style = self.rich_style
-            else:
-                part = self.get_component_styles(f"grid--{name}") if name else None
-                style = self.get_component_rich_style(f"grid--{name}", partial=True) if part else Style()
+            style = component(self, f"grid--{name}") if name else self.rich_style
             self._styles[name] = style
         return style
 
