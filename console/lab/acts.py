@@ -62,7 +62,8 @@ class Surroundings:
     """What a program sees. `vllm` is the version in its image, `gpus` how many it has, `wall` simulated seconds.
 
     `image` is its repository; `rdma` whether the container has the host's RDMA devices; `host_file` reads a file of
-    the host by path, empty when there is none; `disturb` makes the host show a failure while it runs.
+    the host by path, empty when there is none; `disturb` makes the host show a failure while it runs; `afflicted` says
+    whether a fault speaks of a host and this command line, without using it up.
     """
 
     argv: tuple[str, ...]
@@ -84,6 +85,7 @@ class Surroundings:
     seed: str = ""
     host_file: Callable[[str], str] = lambda path: ""
     disturb: Callable[[str], None] = lambda name: None
+    afflicted: Callable[[str, str], bool] = lambda name, host: False
     token: str = ""
     disturbed: bool = False
 

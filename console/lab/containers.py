@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from console.lab import entry, programs
 from console.lab.acts import Exit, Meet, Program, Say, Surroundings, Wait
 from console.lab.clock import ZERO_TIME, Clock, rfc3339
+from console.lab.fabric_check import is_check
 from console.lab.files import Files, MountPoint
 from console.lab.http import ApiError
 from console.lab.images import Image
@@ -149,7 +150,8 @@ class Container:
             files=self.files,
             clock=self.clock,
             rng=random.Random(hashlib.sha256(seed.encode()).digest()),  # noqa: S311 - noise that can be repeated
-            fault=self.machine.faults.program(self.machine.name, looked_at, asked),
+            # the check before a job is not the program that faults of programs mean
+            fault="" if is_check(argv) else self.machine.faults.program(self.machine.name, looked_at, asked),
             ports=self.machine.ports,
             wall=self.machine.wall,
             fabric=self.machine.fabric,
@@ -158,6 +160,7 @@ class Container:
             seed=f"{self.machine.seed} {text}",
             host_file=self.machine.read,
             disturb=self.machine.afflict,
+            afflicted=lambda name, host: self.machine.faults.has(name, host, looked_at),
         )
 
     def _has_rdma(self) -> bool:

@@ -35,6 +35,9 @@ HOST_FAULTS = {
     "wrong-partition": "one GPU is in DPX",
     "memlock-low": "sessions may lock 64 MiB of memory only",
     "rdma-port-down": "one RDMA port is down",
+    "mtu-mixed": "one rail has a smaller MTU than on the other hosts",
+    "unshared-cache": "the folder that should be shared is the host's own, whatever its mount table says",
+    "port-taken": "another program listens on the ports that training programs meet at",
     "clock-skew": "the host's clock is a minute and a half ahead",
     "log-gpu-reset": "the kernel log tells of a GPU reset",
     "log-gpu-lost": "the kernel log tells of a GPU that left the bus",
@@ -94,7 +97,14 @@ DISTURBANCES = frozenset(
 )
 """Program failures that show in the host alone: the program itself goes on and ends well."""
 
-ALL = HOST_FAULTS | ENGINE_FAULTS | PROGRAM_FAULTS
+FABRIC_FAULTS = {
+    "rail-dead": "no bytes pass on one rail of the host, though its link is up",
+    "rail-small-frames": "large frames are lost on one rail of the host",
+    "no-provider": "containers on the host do not know the library of its RDMA devices",
+}
+"""Failures that only show when bytes are moved, or devices opened."""
+
+ALL = HOST_FAULTS | FABRIC_FAULTS | ENGINE_FAULTS | PROGRAM_FAULTS
 
 
 class FaultsError(ValueError):

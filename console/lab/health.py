@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from console.lab import captured, cpu_files, gpu_files, hub, kernel_text, roots, smi
+from console.lab import captured, cpu_files, gpu_files, hub, kernel_text, network, roots, smi
 from console.lab.specs import MIB
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ _OF_THE_DRIVER = (
 OTHER_DRIVER = "6.12.12"
 SKEW_S = 93.0
 DOWN_RAIL = 3
+TRAINING_PORTS = (6000, 6020, 29500)
+"""Where Megatron-LM's scripts and torchrun meet unless they are told otherwise."""
 
 
 def afflict(machine: "Machine", name: str) -> None:
@@ -199,6 +201,27 @@ def _log_now(name: str) -> Callable[["Machine"], None]:
     return lambda machine: log(machine, kernel_text.fault(name, BAD_GPU, timedelta()))
 
 
+def _down_rail(machine: "Machine") -> network.Nic:
+    return next(nic for nic in machine.fabric.nics(machine.name) if nic.rail == DOWN_RAIL)
+
+
+def _lower_mtu(machine: "Machine") -> None:
+    machine.replace(f"sys/class/net/{_down_rail(machine).name}/mtu", "1500\n")
+
+
+def _unshare(machine: "Machine") -> None:
+    link = machine.root / roots.SHARED.lstrip("/")
+    if link.is_symlink():
+        link.unlink()
+        (link / "huggingface/hub").mkdir(parents=True)
+
+
+def _take_ports(machine: "Machine") -> None:
+    for port in TRAINING_PORTS:
+        machine.fabric.listen(machine.name, port)
+    machine.replace("proc/net/tcp", network.listening((22, *TRAINING_PORTS)))
+
+
 def _skew(machine: "Machine") -> None:
     machine.skew_s = SKEW_S
 
@@ -230,6 +253,9 @@ _ACTS: dict[str, Callable[["Machine"], object]] = {
     "memlock-low": lambda machine: machine.replace("proc/self/limits", roots.limits("67108864")),
     "rdma-port-down": _port_down,
     "rdma-errors": _port_errors,
+    "mtu-mixed": _lower_mtu,
+    "unshared-cache": _unshare,
+    "port-taken": _take_ports,
     "throttles": _throttle_now("socket_thermal", BAD_GPU),
     "power-limited": _throttle_now("ppt"),
     "counts-uncorrectable": _count_up("umc", 1, 0),

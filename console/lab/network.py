@@ -5,7 +5,7 @@ Every host has one front interface and eight rails, each rail a network of its o
 
 import hashlib
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 RAILS = 8
@@ -24,10 +24,24 @@ class NicKind:
     hca_type: str
     firmware: str
     board_id: str
+    provider: str
+    provider_folder: str
 
 
-BROADCOM = NicKind("ens51f0np0", "benic{n}p1", "bnxt_re{n}", "bnxt_en", "BCM57608", "231.2.63.0", "N2200G")
-CONNECTX = NicKind("enp129s0f0np0", "rail{n}", "rdma{n}", "mlx5_core", "MT4129", "28.39.2048", "MT_0000000838")
+BROADCOM = NicKind(
+    "ens51f0np0", "benic{n}p1", "bnxt_re{n}", "bnxt_en", "BCM57608", "231.2.63.0", "N2200G", "bnxt_re", "usr/local/lib"
+)
+CONNECTX = NicKind(
+    "enp129s0f0np0",
+    "rail{n}",
+    "rdma{n}",
+    "mlx5_core",
+    "MT4129",
+    "28.39.2048",
+    "MT_0000000838",
+    "mlx5",
+    "usr/lib/x86_64-linux-gnu/libibverbs",
+)
 
 
 @dataclass(frozen=True)
@@ -110,6 +124,9 @@ def common_files(kind: NicKind, nodes: int) -> Iterator[tuple[str, str]]:
             yield from _rdma_files(kind, nic, node)
             yield f"dev/infiniband/uverbs{nic.rail}", ""
     yield "dev/infiniband/rdma_cm", ""
+    yield "proc/net/tcp", listening((22,))
+    yield f"etc/libibverbs.d/{kind.provider}.driver", f"driver {kind.provider}\n"
+    yield f"{kind.provider_folder}/lib{kind.provider}-rdmav34.so", ""
     for name, mtu in (("lo", 65536), ("docker0", 1500)):
         yield f"sys/class/net/{name}/operstate", "unknown\n" if name == "lo" else "down\n"
         yield f"sys/class/net/{name}/mtu", f"{mtu}\n"
@@ -157,6 +174,15 @@ def own_files(nics: tuple[Nic, ...]) -> Iterator[tuple[str, str]]:
             yield f"{card}/node_guid", f"{guid[:4]}:{guid[4:6]}ff:fe{guid[6:8]}:{guid[8:]}\n"
             for index in (2, 3):
                 yield f"{card}/ports/1/gids/{index}", f"{nic.gid}\n"
+
+
+def listening(ports: Sequence[int]) -> str:
+    """/proc/net/tcp of a host whose programs listen on these ports, on every address."""
+    head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    rest = (
+        "00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 10600 1 0000000000000000 100 0 0 10 0"
+    )
+    return head + "".join(f"{number:4}: 00000000:{port:04X} {rest}\n" for number, port in enumerate(ports))
 
 
 def ip_addresses(nics: tuple[Nic, ...]) -> str:

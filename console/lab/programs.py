@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
-from console.lab import hub, training, vllm_offline, vllm_serve
+from console.lab import fabric_check, hub, training, vllm_offline, vllm_serve
 from console.lab.acts import Act, Exit, Program, Say, Surroundings, Wait, err, out
 
 NOT_PLAYED = 64
@@ -21,6 +21,9 @@ def find(around: Surroundings) -> Program | None:
     name = argv[0].rpartition("/")[2]
     if name in _SMALL:
         return _SMALL[name](around)
+    checked = fabric_check.find(around)
+    if checked is not None:
+        return checked
     trained = training.find(around)
     if trained is not None:
         return trained

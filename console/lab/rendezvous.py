@@ -7,9 +7,13 @@ goes on before all are there. Everything is in memory and in one event loop.
 import asyncio
 import ipaddress
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from console.lab.network import Nic
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Fabric:
         self._jobs: dict[tuple[str, int], Job] = {}
         self._listening: set[tuple[str, int]] = set()
         self._counts: dict[str, int] = {}
+        self._boards: dict[str, Any] = {}
 
     def add(self, host: str, nics: tuple[Nic, ...]) -> None:
         """A host with its interfaces."""
@@ -56,6 +61,13 @@ class Fabric:
     def nics(self, host: str) -> tuple[Nic, ...]:
         """The interfaces of a host; none for a host that is not in the lab."""
         return self._nics.get(host, ())
+
+    def board(self, name: str, make: Callable[[int], T], ranks: int) -> T:
+        """Where programs of one kind that belong together find each other; made by the first of them."""
+        if name not in self._boards or self._boards[name].over:
+            self._boards[name] = make(ranks)
+        board: T = self._boards[name]
+        return board
 
     def owner(self, address: str, asking: str) -> str | None:
         """The host that an address or name leads to from another one; None when it leads nowhere."""

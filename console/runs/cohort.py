@@ -1,5 +1,6 @@
 """Hosts of one placement held against each other: what one host alone cannot show. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from console.model.facts import HostFacts, Known, Unknown, value_or
@@ -84,24 +85,25 @@ def _wished(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric], interface:
 
 def _mtu(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric]) -> list[Finding]:
     """Both ends of a wire must take the same frames: those that one end cannot take are lost without a word."""
-    found = []
+    usual = Counter(rail.mtu for item in facts for rail in fabric[item.host].rails)
+    odd: dict[tuple[str, str], Finding] = {}
     for wire in wires([fabric[item.host].rails for item in facts], [item.host for item in facts]):
-        near, far = wire.from_rail, wire.to_rail
-        if near.mtu is None or far.mtu is None or near.mtu == far.mtu:
+        if wire.from_rail.mtu is None or wire.to_rail.mtu is None or wire.from_rail.mtu == wire.to_rail.mtu:
             continue
-        found.append(
-            Finding(
-                check=MTU,
-                host=wire.second,
-                state=State.FAIL,
-                seen=f"{far.interface} has MTU {far.mtu}",
-                expected=f"{near.mtu}, as {near.interface} on {wire.first}",
-                source="frames larger than the smaller MTU are lost between them",
-                remedy=f"ip link set {far.interface} mtu {near.mtu}, and the same on the switch",
-                effect=Effect.SPOIL,
-            )
+        (host, rail), (other, far) = sorted(
+            ((wire.second, wire.to_rail), (wire.first, wire.from_rail)), key=lambda end: usual[end[1].mtu]
         )
-    return found
+        odd[host, rail.interface] = Finding(
+            check=MTU,
+            host=host,
+            state=State.FAIL,
+            seen=f"{rail.interface} has MTU {rail.mtu}",
+            expected=f"{far.mtu}, as {far.interface} on {other}",
+            source="frames larger than the smaller MTU are lost between them",
+            remedy=f"ip link set {rail.interface} mtu {far.mtu}, and the same on the switch",
+            effect=Effect.SPOIL,
+        )
+    return list(odd.values())
 
 
 def _ports(first: HostFacts, ports: Sequence[int]) -> list[Finding]:

@@ -1,10 +1,11 @@
 """What the hosts of an attempt said of the bytes between them, as findings and in words. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from console.model.fabric import FabricProof, Wire, WireProof
+from console.model.fabric import FabricProof, Rail, Wire, WireProof
 from console.model.finding import Effect, Finding, State
 from console.model.launch import Seat
 from console.model.text import clean_line
@@ -17,6 +18,10 @@ VERBS = "fabric.verbs"
 RDMA_PATH = "fabric.rdma"
 FOLDER = "fabric.folder"
 CHECKS = (RAILS, VERBS, RDMA_PATH, FOLDER)
+
+
+_BETWEEN = ("timed out", "Connection refused", "No route to host", "Network is unreachable", "nobody answered")
+"""What either end, or anything between them, may be the reason of."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +63,7 @@ def proof(errand: Errand, outputs: Mapping[str, bytes]) -> FabricProof:
     opened = {host: line.verbs for host, lines in said.items() for line in lines if line.verbs is not None}
     findings = (
         *(_silent(host, outputs.get(host, b"")) for host in mute),
-        *(_dead(item) for item in found if item.error),
+        *_dead(found),
         *_closed(errand, said),
         *_slipped(errand, said),
         *_apart(errand, said),
@@ -89,33 +94,46 @@ def _why(wire: Wire, call: Said, door: Said) -> str:
     if call.connected:
         came = f"{binary_size(call.there)} of {binary_size(PAYLOAD_BYTES)} came there, {binary_size(call.back)} back"
         return f"connected, but {came}"
-    return f"{wire.first}: {clean_line(call.error, 200) or 'nothing was said of it'}"
+    why = clean_line(call.error, 200) or "nothing was said of it"
+    return f"{wire.first}: {why}" if why not in _BETWEEN else why
 
 
-def _dead(item: WireProof) -> Finding:
-    wire, near, far = item.wire, item.wire.from_rail, item.wire.to_rail
-    return Finding(
-        check=RAILS,
-        host=wire.first,
-        state=State.FAIL,
-        seen=f"no bytes from {near.interface} {near.address} to {far.interface} {far.address} of {wire.second}: "
-        f"{item.error}",
-        expected=f"{binary_size(PAYLOAD_BYTES)} each way",
-        source="every rank talks to the others over these",
-        remedy=_remedy(item),
-        effect=Effect.BLOCK,
-    )
-
-
-def _remedy(item: WireProof) -> str:
-    near, far = item.wire.from_rail, item.wire.to_rail
-    if item.error.startswith("connected"):
-        return f"large frames are lost: compare MTUs of hosts and switch; ping -M do -s 8972 -I {near.interface} " + (
-            far.address
+def _dead(found: Sequence[WireProof]) -> list[Finding]:
+    """Wires without bytes. Of the two ends the one that fails towards others too is named first."""
+    failed = [item for item in found if item.error]
+    ends = Counter((host, rail.address) for item in failed for host, rail in _ends(item.wire))
+    findings = []
+    for item in failed:
+        (host, near), (other, far) = sorted(
+            _ends(item.wire), key=lambda end: (not item.error.startswith(f"{end[0]}: "), -ends[end[0], end[1].address])
         )
-    if "o such device" in item.error or "ssign requested address" in item.error:
+        findings.append(
+            Finding(
+                check=RAILS,
+                host=host,
+                state=State.FAIL,
+                seen=f"no bytes between {near.interface} {near.address} and {far.interface} {far.address} of {other}: "
+                f"{item.error.removeprefix(f'{host}: ')}",
+                expected=f"{binary_size(PAYLOAD_BYTES)} each way",
+                source="every rank talks to the others over these",
+                remedy=_remedy(near, far, item.error),
+                effect=Effect.BLOCK,
+            )
+        )
+    return sorted(findings, key=lambda finding: -max(ends[end] for end in ends if end[0] == finding.host))
+
+
+def _ends(wire: Wire) -> tuple[tuple[str, Rail], tuple[str, Rail]]:
+    return (wire.first, wire.from_rail), (wire.second, wire.to_rail)
+
+
+def _remedy(near: Rail, far: Rail, error: str) -> str:
+    if error.startswith("connected"):
+        ping = f"ping -M do -s 8972 -I {near.interface} {far.address}"
+        return f"large frames are lost: compare the MTUs of hosts and switch; {ping}"
+    if "o such device" in error or "ssign requested address" in error:
         return "the container does not see that interface or address: look at `ip addr` of that host"
-    leave = f", or leave the rail out with --set hcas=^{near.device.partition(':')[0]}" if near.device else ""
+    leave = f"; or leave the rail out with --set hcas=^{near.device.partition(':')[0]}" if near.device else ""
     return (
         f"look at cable, VLAN, routes and firewall: ip route get {far.address} from {near.address}; "
         f"ping -I {near.interface} {far.address}{leave}"
