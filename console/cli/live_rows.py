@@ -157,8 +157,8 @@ def status_line(board: "Board", run: str, now_ns: int) -> str:
     eta = board.eta_s(run, now_ns)
     if eta is not None and view.closed_at_ns is None:
         parts.append(f"{clock(eta)} left")
-    if view.stop_asked and view.closed_at_ns is None:
-        parts.append("stopping")
+    if (view.stop_asked or view.paused) and view.closed_at_ns is None:
+        parts.append("stopping" if view.stop_asked else "paused")
     title = f"{run} {view.label}".rstrip() + (" SIMULATED" if view.simulated else "")
     return f"{title}: {', '.join(parts)}"
 

@@ -26,6 +26,7 @@ class _RunFold:
         self.why = EMPTY
         self.conductor: ev.ConductorStarted | None = None
         self.stop_asked = False
+        self.paused = False
         self.notice: Notice | None = None
         self.links: dict[str, LinkState] = {}
         self.attempts: dict[str, AttemptFold] = {}
@@ -44,6 +45,10 @@ class _RunFold:
             case ev.StopAsked():
                 self.stop_asked = True
                 return tuple(self.attempts)
+            case ev.PauseAsked():
+                self.paused = True
+            case ev.PauseLifted():
+                self.paused = False
             case ev.Noticed(text, level):
                 self.notice = Notice(clean_line(text), level, at_ns)
             case _:
@@ -54,8 +59,8 @@ class _RunFold:
         self.conductor = event
         if self.closed_at_ns is None:
             return ()
-        # As in the journal's tables: a conductor on a closed run opens it again, and an old wish to stop is settled.
-        self.closed_at_ns, self.why, self.stop_asked = None, EMPTY, False
+        # As in the journal's tables: a conductor on a closed run opens it again, and old wishes are settled.
+        self.closed_at_ns, self.why, self.stop_asked, self.paused = None, EMPTY, False, False
         return tuple(self.attempts)
 
     def link(self, event: ev.LinkChanged, at_ns: int) -> Iterable[str]:
@@ -100,6 +105,7 @@ class _RunFold:
             conductor_pid=self.conductor.pid if self.conductor else None,
             conductor_machine=clean_line(self.conductor.machine) if self.conductor else EMPTY,
             stop_asked=self.stop_asked,
+            paused=self.paused,
             counts=count(self.attempt_view(attempt) for attempt in self.attempts.values()),
             links=tuple(link for _, link in sorted(self.links.items())),
             notice=self.notice,

@@ -10,12 +10,13 @@ from console.desk import desk
 from console.desk.settings import Settings
 from console.model.attempt import FailureClass, Outcome
 from console.model.events import Envelope, StopAsked
+from console.runs.retry import last_tries
 from console.store.journal import Journal
 from console.store.paths import StateFolder
 from console.store.records import RunRow
 from console.store.tail import Tail
 
-RunState = Literal["running", "stopping", "left", "finished", "stopped", "ended"]
+RunState = Literal["running", "paused", "stopping", "left", "finished", "stopped", "ended"]
 """`left`: nobody conducts it any more though attempts are open; `--resume` carries it on."""
 
 
@@ -48,8 +49,8 @@ def summaries(settings: Settings) -> tuple[RunSummary, ...]:
 
 
 def summary(folder: StateFolder, tail: Tail, row: RunRow) -> RunSummary:
-    """How a run stands."""
-    outcomes = Counter(attempt.outcome for attempt in tail.attempts(row.run))
+    """How a run stands, by the last try of each of its cells."""
+    outcomes = Counter(attempt.outcome for attempt in last_tries(tail.attempts(row.run)))
     ended = sum(count for outcome, count in outcomes.items() if outcome is not None)
     return RunSummary(
         run=row.run,
@@ -74,7 +75,7 @@ def _state(folder: StateFolder, row: RunRow) -> RunState:
     if row.closed_at_ns is not None:
         return "finished" if row.why == "finished" else "stopped" if row.why == "stopped" else "ended"
     if conducted(folder, row.run):
-        return "stopping" if row.stop_asked else "running"
+        return "stopping" if row.stop_asked else "paused" if row.pause_asked else "running"
     return "left"
 
 
@@ -125,8 +126,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 def ending(settings: Settings, run: str) -> Ending:
     """How the attempts of a run ended."""
     with desk.tail(settings) as tail:
-        last = {(row.matrix, row.cell_id, row.repeat, row.wish): row for row in tail.attempts(run)}
-    rows = tuple(last.values())
+        rows = last_tries(tail.attempts(run))
     outcomes = Counter(row.outcome for row in rows)
     away = [row for row in rows if row.failure is not None and row.failure.failure is FailureClass.UNREACHABLE]
     return Ending(

@@ -175,7 +175,7 @@ async def wait_for_conductor(settings: Settings, run: str, process: "subprocess.
     with desk.tail(settings) as tail:
         while True:
             row = tail.find_run(run)
-            if row.conductor_pid == process.pid or row.closed_at_ns is not None:
+            if row.conductor_pid == process.pid:
                 return
             if process.poll() is not None:
                 said = conductor_log(settings, run).read_text("utf-8", "replace").strip().splitlines()

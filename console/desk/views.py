@@ -198,6 +198,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     links: tuple[LinkState, ...]
     notice: Notice | None
     seq: int
+    paused: bool = False
+    """Nothing new starts until that is lifted; what has begun goes on."""
 
 
 def count(attempts: Iterable[AttemptView]) -> Counts:

@@ -158,6 +158,18 @@ class StopAsked(msgspec.Struct, frozen=True, tag="stop_asked"):
     why: str
 
 
+class PauseAsked(msgspec.Struct, frozen=True, tag="pause_asked"):
+    """Start nothing new of a run; what has begun goes on. Holds until it is lifted or the run is closed."""
+
+    by: str
+
+
+class PauseLifted(msgspec.Struct, frozen=True, tag="pause_lifted"):
+    """Go on with a paused run."""
+
+    by: str
+
+
 class AttemptEnded(msgspec.Struct, frozen=True, kw_only=True, tag="attempt_ended"):
     """The end of an attempt: decided once, at collection, and stored."""
 
@@ -203,6 +215,8 @@ Event = (
     | PartCollected
     | PartRemoved
     | StopAsked
+    | PauseAsked
+    | PauseLifted
     | AttemptEnded
     | LinkChanged
     | Noticed

@@ -28,6 +28,7 @@ from console.model.finding import Effect
 from console.runs.driver import Driver
 from console.runs.office import Office
 from console.runs.plan import Plan, PlannedAttempt
+from console.runs.record import why_stopped
 from console.runs.schedule import Waiting, turns
 from console.store.ids import new_id
 from console.store.journal import Journal
@@ -115,31 +116,37 @@ async def conduct(office: Office) -> None:
     if not lock.acquire():
         raise RunHeld(office.run, str(lock.holder()))
     try:
-        await office.journal.append([_envelope(office.run, ConductorStarted(os.getpid(), socket.gethostname()))])
-        why = await _Conductor(office).run()
-        await office.journal.append([_envelope(office.run, RunClosed(why))])
+        while True:
+            await office.journal.append([_envelope(office.run, ConductorStarted(os.getpid(), socket.gethostname()))])
+            why = await _Conductor(office).run()
+            await office.journal.append([_envelope(office.run, RunClosed(why))])
+            if not office.tail.unfinished(office.run):  # else a try was asked for at the last moment
+                return
     finally:
         lock.release()
 
 
 class _Conductor:
-    """Knows which attempts are left from the journal once, and then from its own drivers: nobody else moves them."""
+    """Knows of its drivers what runs; others only plan further tries, and ask for a stop or a pause."""
 
     def __init__(self, office: Office) -> None:
         self._office = office
         self._driving: dict[str, tuple[asyncio.Task[None], tuple[str, ...]]] = {}
-        rows = [row for row in office.tail.attempts(office.run) if row.stage is not Stage.DONE]
-        self._waiting = {row.attempt: _waiting(row) for row in rows}
-        self._begun = {row.attempt for row in rows if row.launch is not None}
+        self._waiting: dict[str, Waiting] = {}
+        self._begun: set[str] = set()
+        self._late: set[str] = set()
+        """Tries asked for after the time given with `--until`, which therefore does not hold for them."""
         self._shunned: set[str] = set()
         """Hosts whose last attempt was not run: they are free at once, and would take every row from the others."""
 
     async def run(self) -> str:
         try:
+            self._hear()
             self._start_due()
             while self._waiting or self._driving:
-                await self._pause()
+                await self._rest()
                 self._reap()
+                self._hear()
                 self._start_due()
             return "stopped" if self._office.run_row().stop_asked else "finished"
         finally:
@@ -148,12 +155,36 @@ class _Conductor:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _hear(self) -> None:
+        """Take up what was planned since, and end what is asked to stop before it has begun."""
+        open_now = self._office.tail.unfinished(self._office.run)
+        for attempt in open_now:
+            row = None if attempt in self._waiting or attempt in self._driving else self._office.tail.attempt(attempt)
+            if row is not None:
+                self._take_up(row)
+        run = self._office.run_row()
+        idle = [attempt for attempt in self._waiting if attempt not in self._begun]
+        stopped = [attempt for attempt in idle if run.stop_asked or open_now.get(attempt)]
+        for row in filter(None, map(self._office.tail.attempt, stopped)):
+            failure = Failure(failure=FailureClass.STOPPED, line=why_stopped(row, run) or "stopped")
+            self._end_unstarted([row.attempt], Outcome.STOPPED, failure)
+
+    def _take_up(self, row: AttemptRow) -> None:
+        self._waiting[row.attempt] = _waiting(row)
+        if row.stage is not Stage.PLANNED or row.outcome is not None:
+            self._begun.add(row.attempt)
+        until = self._office.request.until_ns
+        if until is not None and row.attempt_try > 1 and row.planned_at_ns >= until:
+            self._late.add(row.attempt)
+
     def _start_due(self) -> None:
-        """Start everything that can start now; past `--until` only what had begun before."""
+        """Start everything that can start now; past `--until`, or while paused, only what had begun before."""
         if self._past_limit():
-            self._give_up([attempt for attempt in self._waiting if attempt not in self._begun])
+            self._give_up([attempt for attempt in self._waiting if attempt not in self._begun | self._late])
+        paused = self._office.run_row().pause_asked is not None
+        due = [item for item in self._waiting.values() if not paused or item.attempt in self._begun]
         free = set(self._office.hosts) - {host for _, hosts in self._driving.values() for host in hosts}
-        for turn in turns(tuple(self._waiting.values()), free, self._shunned):
+        for turn in turns(due, free, self._shunned):
             del self._waiting[turn.attempt]
             driver = Driver(self._office, turn.attempt, turn.hosts)
             self._driving[turn.attempt] = (asyncio.create_task(driver.drive()), turn.hosts)
@@ -167,9 +198,12 @@ class _Conductor:
         failure = Failure(
             failure=FailureClass.STOPPED,
             line="not started before the time given with --until",
-            remedy=f"instinct run --resume {self._office.run}",
+            remedy="try it again without that limit, or with a later one",
         )
-        events: list[Event] = [AttemptEnded(outcome=Outcome.NOT_RUN, failure=failure), StageEntered(Stage.DONE)]
+        self._end_unstarted(attempts, Outcome.NOT_RUN, failure)
+
+    def _end_unstarted(self, attempts: Sequence[str], outcome: Outcome, failure: Failure) -> None:
+        events: list[Event] = [AttemptEnded(outcome=outcome, failure=failure), StageEntered(Stage.DONE)]
         envelopes = [_envelope(self._office.run, event, attempt) for attempt in attempts for event in events]
         if envelopes:
             self._office.journal.append_now(envelopes)
@@ -203,7 +237,7 @@ class _Conductor:
             named = [host for host in hosts if row.failure.line.startswith(f"{host}: ")]
             self._shunned.update(named or hosts)
 
-    async def _pause(self) -> None:
+    async def _rest(self) -> None:
         tasks = [task for task, _ in self._driving.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)

@@ -19,10 +19,16 @@ def record_of(row: AttemptRow, parts: Iterable[PartRow], run: RunRow, ready: Ite
         claimed=row.placement is not None and row.stage in _CLAIMED,
         parts={part.part: _part(part) for part in parts},
         ready=frozenset(ready),
-        stop=f"{asked.why} (asked by {asked.by})" if asked else None,
+        stop=why_stopped(row, run),
         stalled=asked is not None and asked.by == WATCHER,
         outcome=row.outcome,
     )
+
+
+def why_stopped(row: AttemptRow, run: RunRow) -> str | None:
+    """Who wants the attempt or its whole run to end, and why; None when nobody does."""
+    asked = row.stop_asked or run.stop_asked
+    return f"{asked.why} (asked by {asked.by})" if asked else None
 
 
 def _part(row: PartRow) -> PartRecord:

@@ -23,7 +23,7 @@ from console.store.schema import BUSY_S, open_writer
 _GROUP = 512
 """Appends that share one commit at most; each is whole in it or absent."""
 
-_OF_RUN = (ev.RunOpened, ev.RunClosed, ev.ConductorStarted, ev.StopAsked)
+_OF_RUN = (ev.RunOpened, ev.RunClosed, ev.ConductorStarted, ev.StopAsked, ev.PauseAsked, ev.PauseLifted)
 _OF_ATTEMPT = (
     ev.AttemptPlanned,
     ev.StageEntered,

@@ -28,10 +28,11 @@ def _run_closed(db: Connection, seq: int, at: ev.Envelope, event: ev.RunClosed) 
 
 
 def _conductor_started(db: Connection, seq: int, at: ev.Envelope, event: ev.ConductorStarted) -> None:
-    # A conductor on a closed run opens it again: what closed it, an old wish to stop included, is settled.
+    # A conductor on a closed run opens it again: what closed it, old wishes to stop or pause included, is settled.
     db.execute(
         """UPDATE runs SET conductor_seq = ?, why = '', closed_at_ns = NULL,
-           stop_seq = CASE WHEN closed_at_ns IS NULL THEN stop_seq END WHERE run = ?""",
+           stop_seq = CASE WHEN closed_at_ns IS NULL THEN stop_seq END,
+           pause_seq = CASE WHEN closed_at_ns IS NULL THEN pause_seq END WHERE run = ?""",
         (seq, at.run),
     )
 
@@ -76,6 +77,14 @@ def _stop_asked(db: Connection, seq: int, at: ev.Envelope, event: ev.StopAsked) 
         db.execute("UPDATE runs SET stop_seq = ? WHERE run = ?", (seq, at.run))
     else:
         db.execute("UPDATE attempts SET stop_seq = ? WHERE attempt = ?", (seq, at.attempt))
+
+
+def _pause_asked(db: Connection, seq: int, at: ev.Envelope, event: ev.PauseAsked) -> None:
+    db.execute("UPDATE runs SET pause_seq = ? WHERE run = ?", (seq, at.run))
+
+
+def _pause_lifted(db: Connection, seq: int, at: ev.Envelope, event: ev.PauseLifted) -> None:
+    db.execute("UPDATE runs SET pause_seq = NULL WHERE run = ?", (at.run,))
 
 
 def _attempt_ended(db: Connection, seq: int, at: ev.Envelope, event: ev.AttemptEnded) -> None:
@@ -146,6 +155,8 @@ _CHANGES: Mapping[type, Callable[..., None]] = {
     ev.Claimed: _claimed,
     ev.LaunchResolved: _launch,
     ev.StopAsked: _stop_asked,
+    ev.PauseAsked: _pause_asked,
+    ev.PauseLifted: _pause_lifted,
     ev.AttemptEnded: _attempt_ended,
     ev.PartCreated: _part_created,
     ev.PartStarted: _part_started,

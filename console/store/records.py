@@ -6,7 +6,7 @@ import msgspec
 
 from console.model.attempt import Failure, Hardware, MetricValue, Outcome, Phase, Reason, Result, Stage
 from console.model.cell import Conditions
-from console.model.events import StopAsked
+from console.model.events import PauseAsked, StopAsked
 from console.model.finding import Finding
 from console.model.launch import Launch, Placement
 
@@ -27,6 +27,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     plan: msgspec.Raw
     stop_asked: StopAsked | None
+    pause_asked: PauseAsked | None
     conductor_pid: int | None
     conductor_machine: str | None
 

@@ -97,6 +97,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (attempt, part)
         ) WITHOUT ROWID""",
     ),
+    ("ALTER TABLE runs ADD COLUMN pause_seq INTEGER",),
 )
 """One entry per version; entry n leads from version n to n + 1. Entries that were released are never edited."""
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,9 +16,11 @@ from console.store.schema import current_version, open_reader, open_writer, vers
 
 E = TypeVar("E")
 
-_RUNS = """SELECT r.run, r.opened_at_ns, r.closed_at_ns, r.why, o.event, s.event, c.event FROM runs r
+_RUNS = """SELECT r.run, r.opened_at_ns, r.closed_at_ns, r.why, o.event, s.event, p.event, c.event
+    FROM runs r
     JOIN events o ON o.seq = r.opened_seq
     LEFT JOIN events s ON s.seq = r.stop_seq
+    LEFT JOIN events p ON p.seq = r.pause_seq
     LEFT JOIN events c ON c.seq = r.conductor_seq"""
 
 _ATTEMPTS = """SELECT a.attempt, a.run, a.stage, a.stage_since_ns, a.detail, a.phase, a.phase_since_ns,
@@ -116,6 +118,15 @@ class Tail:
         """Attempts of a run, by position, then in the order they were planned."""
         rows = self._ask(f"{_ATTEMPTS} WHERE a.run = ? ORDER BY a.position, a.planned_seq", (run,))
         return [_attempt_row(row) for row in rows]
+
+    def unfinished(self, run: str) -> Mapping[str, bool]:
+        """Attempts of a run that are not done, in the order of `attempts`, and whether each is asked to stop."""
+        rows = self._ask(
+            """SELECT attempt, stop_seq IS NOT NULL FROM attempts
+               WHERE run = ? AND stage != ? ORDER BY position, planned_seq""",
+            (run, Stage.DONE),
+        )
+        return {attempt: bool(asked) for attempt, asked in rows}
 
     def attempt(self, attempt: str) -> AttemptRow | None:
         """One attempt by its id."""
@@ -226,7 +237,7 @@ def _must(kind: type[E], event: bytes) -> E:
 
 
 def _run_row(row: tuple[Any, ...]) -> RunRow:
-    run, opened_at_ns, closed_at_ns, why, opened_event, stop, conductor_event = row
+    run, opened_at_ns, closed_at_ns, why, opened_event, stop, pause, conductor_event = row
     opened = _must(ev.RunOpened, opened_event)
     conductor = _as(ev.ConductorStarted, conductor_event)
     return RunRow(
@@ -243,6 +254,7 @@ def _run_row(row: tuple[Any, ...]) -> RunRow:
         attempts=opened.attempts,
         plan=opened.plan,
         stop_asked=_as(ev.StopAsked, stop),
+        pause_asked=_as(ev.PauseAsked, pause),
         conductor_pid=conductor.pid if conductor else None,
         conductor_machine=conductor.machine if conductor else None,
     )

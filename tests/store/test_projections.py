@@ -49,6 +49,8 @@ RUN_EVENTS = st.one_of(
     st.builds(ev.RunClosed, st.sampled_from(("finished", "stopped"))),
     st.builds(ev.ConductorStarted, st.integers(1, 9), TEXT),
     st.builds(ev.StopAsked, TEXT, TEXT),
+    st.builds(ev.PauseAsked, TEXT),
+    st.builds(ev.PauseLifted, TEXT),
 )
 ATTEMPT_EVENTS = st.one_of(
     st.builds(
@@ -163,6 +165,7 @@ class Fold:
                     "closed_at_ns": None,
                     "why": "",
                     "stop_asked": None,
+                    "pause_asked": None,
                     "conductor_pid": None,
                     "conductor_machine": None,
                 }
@@ -170,10 +173,14 @@ class Fold:
                 row.update(closed_at_ns=at_ns, why=why)
             case ev.ConductorStarted(pid, machine):
                 if row.get("closed_at_ns") is not None:
-                    row["stop_asked"] = None
+                    row["stop_asked"] = row["pause_asked"] = None
                 row.update(conductor_pid=pid, conductor_machine=machine, closed_at_ns=None, why="")
             case ev.StopAsked():
                 row["stop_asked"] = event
+            case ev.PauseAsked():
+                row["pause_asked"] = event
+            case ev.PauseLifted():
+                row["pause_asked"] = None
         return True
 
     def _attempt(self, run: str, name: str, at_ns: int, event: ev.Event) -> bool:
@@ -257,6 +264,12 @@ def test_the_tables_are_the_fold_of_the_events(envelopes: list[ev.Envelope], bat
             assert sorted(tail.runs(), key=lambda row: row.run) == [
                 RunRow(**row) for _, row in sorted(fold.runs.items())
             ]
+            for run in ("r1", "r2"):
+                assert tail.unfinished(run) == {
+                    name: row["stop_asked"] is not None
+                    for name, row in fold.attempts.items()
+                    if row["run"] == run and row["stage"] is not Stage.DONE
+                }
             attempts = {row.attempt: row for run in ("r1", "r2") for row in tail.attempts(run)}
             assert attempts == {name: AttemptRow(**row) for name, row in fold.attempts.items()}
             for attempt in RUN_OF:
