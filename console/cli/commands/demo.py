@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 HOSTS = 12
 SPEED = 1000.0
+SPEED_ON_SCREEN = 120.0
+"""Slow enough to see what goes on."""
 
 
 @command("demo", example="instinct demo\ninstinct demo --headless -o demo.md")
 @click.option("--headless", is_flag=True, help="Live table and result tables instead of the console's screens.")
 @click.option("--hosts", type=click.IntRange(1, 64), default=HOSTS, show_default=True, help="How many hosts it plays.")
-@click.option("--speed", type=click.FloatRange(1, 100_000), default=SPEED, show_default=True, help="Times faster.")
+@click.option("--speed", type=click.FloatRange(1, 100_000), help="Times faster; 1000, or 120 on screens.")
 @click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False), help="Keep the lab's files here.")
 @click.option(
     "-o",
@@ -39,24 +41,28 @@ def main(
     front: Front,
     headless: bool,
     hosts: int,
-    speed: float,
+    speed: float | None,
     folder: Path | None,
     outputs: tuple[Path, ...],
     as_json: bool,
 ) -> Exit:
     """Run every shipped matrix on simulated hosts, in the very way `run` does on real ones; no hardware is needed.
 
+    At a terminal the console opens on them; headless, or without a terminal, a live table and the result tables.
     Every figure is marked simulated and held against the lab's own fictional references. Lab and store are temporary
     unless --dir or --store says where they stay.
     """
-    from console.cli import ending, follow
+    from console.cli import demo_screens, ending, follow
     from console.desk import history, tables
 
     for output in outputs:
         tables.check_ending(output)
     with follow.tidied_up(), contextlib.ExitStack() as stack:
         base = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="instinct-demo-")))
-        run = asyncio.run(_run(front, base, hosts, speed))
+        if front.opens_console and not (headless or outputs or as_json):
+            demo_screens.show(front, demo_settings(front, base), base, hosts, speed or SPEED_ON_SCREEN)
+            return Exit.DONE
+        run = asyncio.run(_run(front, base, hosts, speed or SPEED))
         if run is None:
             return Exit.INTERRUPTED
         settings = demo_settings(front, base)
