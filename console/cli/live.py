@@ -6,7 +6,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from console.cli import printing
-from console.cli.live_rows import HEADINGS, Layout, attempt_line, news_of, status_line, worth_showing
+from console.cli.live_rows import (
+    HEADINGS,
+    Layout,
+    attempt_line,
+    details_of,
+    news_of,
+    status_line,
+    with_details,
+    worth_showing,
+)
 from console.model.attempt import Stage
 
 if TYPE_CHECKING:
@@ -130,6 +139,7 @@ def render(board: "Board", run: str, now_ns: int, width: int, height: int) -> "R
     lines.append(Text(layout.line(HEADINGS), style="dim", no_wrap=True))
     for view in shown:
         text, style = attempt_line(view, now_ns, layout)
+        text = with_details(text, details_of(view), width)
         lines.append(Text(text, style=style, no_wrap=True, overflow="ellipsis"))
     if hidden:
         lines.append(Text(f"… and {hidden} more", style="dim", no_wrap=True))

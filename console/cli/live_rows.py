@@ -76,6 +76,42 @@ def attempt_line(view: "AttemptView", now_ns: int, layout: Layout) -> tuple[str,
     return layout.line(cells), style
 
 
+def details_of(view: "AttemptView") -> Sequence[str]:
+    """What a training program says of its latest step beside the rate that is shown, the most telling first."""
+    if view.outcome is not None or view.stage is not Stage.RUNNING:
+        return ()
+    shown = view.rate.metric if view.rate is not None else ""
+    known = {figure.name: figure for figure in view.figures if figure.name != shown}
+    if "step_s" not in known:
+        return ()
+    said = [(name, form) for name, form in _DETAILS if name in known]
+    if "gpu_memory_used" in known:
+        said = [(name, form) for name, form in said if name != "gpu_memory_bytes"]
+    return [form.format(known[name].text) for name, form in said]
+
+
+_DETAILS = (
+    ("tflops_per_s_per_gpu", "{}"),
+    ("tokens_per_s_per_gpu", "{}"),
+    ("tokens_per_s_per_node", "{}"),
+    ("images_per_s_per_node", "{}"),
+    ("step_s", "{}/step"),
+    ("loss", "loss {}"),
+    ("gpu_memory_used", "memory {}"),
+    ("gpu_memory_bytes", "memory {}"),
+)
+
+
+def with_details(line: str, details: Sequence[str], width: int) -> str:
+    """The line and as many of the details as fit behind it in `width` columns."""
+    for index, detail in enumerate(details):
+        longer = line + (", " if index else "  ") + detail
+        if cell_width(longer) > width:
+            break
+        line = longer
+    return line
+
+
 def name_of(view: "AttemptView") -> str:
     """The cell, with its repeat and try when there are several."""
     repeat = f" #{view.repeat}" if view.repeat > 1 else ""
@@ -226,4 +262,4 @@ def _live_news(view: "AttemptView", key: tuple[object, ...], at_ns: int) -> tupl
         mean = f", mean {figure(view.rate.mean)}" if view.rate.mean is not None else ""
         key, at_ns = (*key, "rate"), max(at_ns, view.rate.at_ns)
         parts.append(f"{figure(view.rate.value)} {view.rate.unit}{mean}")
-    return key, at_ns, ", ".join(parts)
+    return key, at_ns, ", ".join([*parts, *details_of(view)])

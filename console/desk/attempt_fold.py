@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from console.desk.figures import Figures, gpu_of
 from console.desk.rates import Rates
 from console.desk.views import AttemptView, Fetch, LinkState, Notice, Progress, Refusal
 from console.model import events as ev
@@ -27,6 +28,7 @@ class _CellHead(msgspec.Struct, frozen=True):
     title: str = ""
     model: str = ""
     metric: str = ""
+    precision: str = ""
     nodes: int = 1
     references: tuple[_Reference, ...] = ()
 
@@ -44,6 +46,8 @@ class AttemptFold:
         self.planned_at_ns = at_ns
         self.head = _head(planned.cell)
         self.rates = Rates(self.head.metric, points)
+        self.figures = Figures()
+        self.gpu: str | None = None
         self.superseded = False
         self.placed: tuple[str, ...] | None = None
         self.stage = Stage.PLANNED
@@ -108,6 +112,7 @@ def _phase(attempt: AttemptFold, event: PhaseSeen, at_ns: int) -> None:
 def _sample(attempt: AttemptFold, event: Sample, at_ns: int) -> None:
     heard_ns = attempt.heard_ns(event.at_ns, at_ns)
     attempt.rates.add(event, heard_ns, attempt.phase is Phase.MEASURING)
+    attempt.figures.add(event, heard_ns)
     if event.done is not None:
         total = event.total
         if total is None and attempt.progress is not None and attempt.progress.counts == event.counts:
@@ -138,6 +143,10 @@ def _fetch(attempt: AttemptFold, event: ev.FetchProgress, at_ns: int) -> None:
     )
 
 
+def _preflight(attempt: AttemptFold, event: ev.PreflightDone, at_ns: int) -> None:
+    attempt.gpu = gpu_of(event.conditions.values())
+
+
 def _claimed(attempt: AttemptFold, event: ev.Claimed, at_ns: int) -> None:
     attempt.placed = tuple(seat.host for seat in event.placement.seats)
 
@@ -161,6 +170,7 @@ _CHANGES: Mapping[type, Callable[[AttemptFold, Any, int], None]] = {
     Symptom: _symptom,
     ev.Noticed: _noticed,
     ev.FetchProgress: _fetch,
+    ev.PreflightDone: _preflight,
     ev.Claimed: _claimed,
     ev.ClaimRefused: _refused,
     ev.StopAsked: _stop,
@@ -221,4 +231,7 @@ def draw(attempt: AttemptFold, *, simulated: bool, stopping: bool, links: Mappin
         value=value,
         reference=reference,
         ratio=oriented_ratio(metric, value, reference) if comparable and value and reference else None,
+        figures=attempt.figures.read(),
+        precision=head.precision,
+        gpu=attempt.gpu,
     )

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from console.desk.figures import Figure
 from console.desk.rates import Rate
 from console.model.attempt import FailureClass, Outcome, Phase, Reason, Stage
 from console.model.text import Clean
@@ -111,6 +112,11 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None
     reference: float | None
     ratio: float | None
+    figures: tuple[Figure, ...] = ()
+    """Everything live that its program said last: of a GPU, of a node, step time, loss, memory."""
+    precision: str = ""
+    gpu: str | None = None
+    """The GPU model of its hosts, once they were looked at; with `precision` and `figures` it gives an MFU."""
 
     @property
     def state(self) -> str:

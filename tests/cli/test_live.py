@@ -43,14 +43,14 @@ class Recorder:
             ev.Envelope(at_ns=self.now_ns, event=event, run=RUN, attempt=attempt, seq=len(self.events) + 1)
         )
 
-    def plan(self, name: str, position: int, hosts: tuple[str, ...]) -> None:
+    def plan(self, name: str, position: int, hosts: tuple[str, ...], metric: str = "output_tokens_per_s") -> None:
         cell: dict[str, object] = {
             "matrix": MATRIX,
             "id": f"llama-3.1-70b-in128-out{position}",
             "title": "Llama",
             "model": "m/m",
         }
-        cell |= {"workload": "vllm-throughput", "metric": "output_tokens_per_s", "nodes": 1, "references": []}
+        cell |= {"workload": "vllm-throughput", "metric": metric, "nodes": 1, "references": []}
         self.tell(
             ev.AttemptPlanned(
                 matrix=MATRIX,
@@ -132,6 +132,50 @@ def test_a_wide_terminal_shows_whole_names_and_the_reason_of_a_failure() -> None
     assert "llama-3.1-70b-in128-out0" in text
     assert "out_of_memory_gpu: HIP out of memory. Tried to allocate 2 GiB" in text
     assert "\x1b" not in text
+
+
+def training() -> Recorder:
+    """One attempt, which trains."""
+    rec = Recorder()
+    rec.tell(
+        ev.RunOpened(
+            label="", matrices=(MATRIX,), hosts=("node01",), operator="me", version="0", attempts=1, simulated=False
+        )
+    )
+    rec.plan("a1", 0, ("node01",), "tflops_per_s_per_gpu")
+    rec.tell(ev.StageEntered(Stage.RUNNING), "a1")
+    rec.tell(PhaseSeen(rec.now_ns, Phase.MEASURING), "a1")
+    figures = {"tokens_per_s_per_gpu": 11916.2, "tokens_per_s_per_node": 95329.6, "step_s": 11.0, "loss": 7.2722}
+    sample = Sample(
+        at_ns=rec.now_ns,
+        source="iteration line",
+        metric="tflops_per_s_per_gpu",
+        rate=690.2,
+        done=25,
+        total=50,
+        counts="steps",
+        extra={**figures, "gpu_memory_used": 0.7494, "gpu_memory_bytes": 1.5e11},
+    )
+    rec.tell(sample, "a1", later_s=10)
+    return rec
+
+
+def test_a_wide_terminal_shows_the_step_of_a_training_row_as_far_as_it_fits() -> None:
+    said = "11,916 tok/s/GPU, 95,330 tok/s/node, 11 s/step, loss 7.272, memory 74.9 %"
+    [wide] = [line for line in drawn(training(), 230) if "out0" in line]
+    assert wide.endswith(f"  {said}")
+    [narrow] = [line for line in drawn(training(), 190) if "out0" in line]
+    assert said.startswith(narrow.split("  ")[-1])
+    assert "…" not in narrow
+    assert len(drawn(training(), 80)[2]) <= 80
+
+
+def test_a_training_rows_step_is_news_for_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    last = lines_of(training().events, capsys)[-1]
+    assert last.endswith(
+        "measuring: 50% of 50 steps, 690.2 TFLOP/s/GPU, mean 690.2, 11,916 tok/s/GPU, 95,330 tok/s/node, 11 s/step, "
+        "loss 7.272, memory 74.9 %"
+    )
 
 
 def test_a_low_terminal_shows_what_runs_and_what_failed_and_counts_the_rest() -> None:
