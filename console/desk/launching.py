@@ -111,6 +111,7 @@ async def conduct(settings: Settings, run: str, *, site: DockerSite | None = Non
                     operator=settings.operator.value,
                     version=__version__,
                     simulated=fleet.simulated or row.simulated,
+                    speed=fleet.speed,
                     folder=folder,
                     journal=journal,
                     tail=tail,

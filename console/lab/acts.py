@@ -38,7 +38,8 @@ class Exit(NamedTuple):
 class Meet(NamedTuple):
     """Wait until an event happens, or simulated seconds have passed; the program looks which it was.
 
-    `least_s` are real seconds to wait at least: whoever starts the others is not as fast as the lab.
+    `least_s` are real seconds to wait at least, also past the container's deadline: whoever starts or looks after the
+    others is not as fast as the lab.
     """
 
     event: asyncio.Event

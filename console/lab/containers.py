@@ -231,6 +231,7 @@ class Container:
                     return entry.DEADLINE_CODE, False
             elif isinstance(act, Meet):
                 left = max(self.clock.real(act.timeout_s), act.least_s)
+                until = None if until is None else max(until, loop.time() + act.least_s)
                 left = left if until is None else min(left, until - loop.time())
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(act.event.wait(), max(0.0, left))

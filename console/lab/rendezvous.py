@@ -25,6 +25,7 @@ class Job:
     hosts: dict[int, str] = field(default_factory=dict)
     stops: dict[int, float] = field(default_factory=dict)
     slow: bool = False
+    stalls: bool = False
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     done: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)

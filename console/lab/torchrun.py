@@ -1,5 +1,6 @@
 """torchrun on a played node: how a job comes together, how its steps go, and how it fails."""
 
+import asyncio
 import math
 import random
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ RENDEZVOUS_S = 900.0
 
 PATIENCE_S = 20.0
 """Real seconds a rank waits for the others at least, however fast the lab plays."""
+
+STALL_S = 30.0
+"""Real seconds that a stalled job stands still at least, whatever its deadline: long enough to be met in its stall."""
 
 STOPS = {"rank-dies": 0.35, "stall": 0.4, "hang": 0.0, "gpu-hang": 0.5, "killed-for-memory": 0.5, "oom": 0.0}
 """The part of the steps after which a failure ends or freezes a node."""
@@ -144,6 +148,7 @@ class Session:
             rank=self.rank, nodes=self.nodes, seed=around.seed, stops=0 if broken else self._stops_at(),
         )  # fmt: skip
         self._job = job
+        job.stalls = job.stalls or around.fault == "stall"
         job.slow = job.slow or around.fault == "socket-fallback" or not network.devices
         yield Meet(job.ready, RENDEZVOUS_S, PATIENCE_S)
         if not job.ready.is_set():
@@ -246,7 +251,8 @@ class Session:
 
     def hung(self) -> Iterator[Act]:
         """Wait in a collective for a rank that will not come, until the watchdog ends it."""
-        yield Wait(self.watchdog_s)
+        stalls = self.around.fault == "stall" or (self._job is not None and self._job.stalls)
+        yield Meet(asyncio.Event(), self.watchdog_s, STALL_S if stalls else 0.0)
         ms = int(self.watchdog_s * 1000)
         for local in range(self.gpus):
             rank = self.rank * self.gpus + local

@@ -65,7 +65,7 @@ class Driver:
         self._nudge = asyncio.Event()
         self._lost: set[str] = set()
         self._patience: float | None = None
-        self._stall = StallWatch()
+        self._stall = StallWatch(office.speed)
         self._watch = Watch(self._ledger)
 
     async def drive(self) -> None:

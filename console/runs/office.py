@@ -34,6 +34,7 @@ class Office(msgspec.Struct, frozen=True, kw_only=True):
     operator: str
     version: str
     simulated: bool
+    speed: float = 1.0
     folder: StateFolder
     journal: Journal
     tail: Tail

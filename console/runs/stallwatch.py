@@ -4,6 +4,8 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 
+import msgspec
+
 from console.model.attempt import Sample, Signal
 from console.workloads.stall import stalled
 
@@ -12,11 +14,18 @@ WATCHER = "stall watch"
 
 REMEMBERED = 200
 
+LEAST_REAL_NS = 5_000_000_000
+"""Where time is played faster, a silence this short may only be a busy machine."""
+
 
 class StallWatch:
-    """Fed with the signals of all parts. Silence is measured on our clock from the moment a step was heard."""
+    """Fed with the signals of all parts. Silence is measured on our clock from the moment a step was heard.
 
-    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    `speed`: how much faster than time the lab plays; steps and silences are then told in its seconds.
+    """
+
+    def __init__(self, speed: float = 1.0, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._speed = speed
         self._clock = clock
         self._steps: dict[str, deque[Sample]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
         self._heard_at: dict[str, int] = {}
@@ -24,7 +33,7 @@ class StallWatch:
     def heard(self, part: str, signal: Signal) -> None:
         """Take note of a signal; only steps count."""
         if isinstance(signal, Sample) and signal.source == "iteration line":
-            self._steps[part].append(signal)
+            self._steps[part].append(msgspec.structs.replace(signal, at_ns=int(signal.at_ns * self._speed)))
             self._heard_at[part] = self._clock()
 
     def start_again(self) -> None:
@@ -37,8 +46,8 @@ class StallWatch:
         found = []
         for part, steps in self._steps.items():
             silent_ns = self._clock() - self._heard_at[part]
-            why = stalled(tuple(steps), steps[-1].at_ns + silent_ns)
-            if why is None:
+            why = stalled(tuple(steps), steps[-1].at_ns + int(silent_ns * self._speed))
+            if why is None or (self._speed > 1 and silent_ns < LEAST_REAL_NS):
                 return None
             found.append(why)
         return found[0] if found else None

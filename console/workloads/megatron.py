@@ -57,7 +57,7 @@ class MegatronLlamaParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
     On several nodes `port` and `master_address` are rank 0's; `interface`, `hcas` and `gid_index` go to RCCL. What is
     None comes from the hosts' facts, the port from the script. `providers` are libraries of the NIC vendor to mount
-    from the host (`none`, or names); without `check_fabric` no bytes are moved between the hosts before the ranks begin.
+    from the host (`none`, or names); without `check_fabric` no bytes are moved between hosts before the ranks start.
     """
 
     script: Literal["train_llama2.sh", "train_llama3.sh"]

@@ -211,7 +211,8 @@ async def test_a_container_that_is_stopped_leaves_the_others_in_their_collective
         assert 3 <= len(last.tflops) < 20
 
 
-async def test_a_stall_freezes_all_nodes(two: Lab) -> None:
+async def test_a_stall_freezes_all_nodes(two: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.lab.torchrun.STALL_S", 0.0)
     nodes = await ended(job(two, faults=["", "stall"]))
     assert len(nodes[1].tflops) == 7
     assert all("Watchdog caught" in node.text for node in nodes)

@@ -26,7 +26,7 @@ def steps(watch: StallWatch, clock: Clock, part: str = "main", count: int = 10, 
 
 def test_a_run_that_makes_steps_is_not_stalled() -> None:
     clock = Clock()
-    watch = StallWatch(clock)
+    watch = StallWatch(clock=clock)
     steps(watch, clock)
     clock.now += 20 * SECOND
     assert watch.verdict() is None
@@ -34,7 +34,7 @@ def test_a_run_that_makes_steps_is_not_stalled() -> None:
 
 def test_a_long_silence_is_a_stall_whatever_the_host_s_clock_says() -> None:
     clock = Clock()
-    watch = StallWatch(clock)
+    watch = StallWatch(clock=clock)
     steps(watch, clock)
     clock.now += 120 * SECOND
     assert "stalled" in (watch.verdict() or "")
@@ -42,7 +42,7 @@ def test_a_long_silence_is_a_stall_whatever_the_host_s_clock_says() -> None:
 
 def test_what_was_printed_while_the_link_was_down_gets_time_to_arrive() -> None:
     clock = Clock()
-    watch = StallWatch(clock)
+    watch = StallWatch(clock=clock)
     steps(watch, clock)
     clock.now += 600 * SECOND
     watch.start_again()
@@ -51,7 +51,20 @@ def test_what_was_printed_while_the_link_was_down_gets_time_to_arrive() -> None:
 
 def test_nothing_is_said_of_programs_that_print_no_steps() -> None:
     clock = Clock()
-    watch = StallWatch(clock)
+    watch = StallWatch(clock=clock)
     watch.heard("main", Sample(at_ns=1, source="stat line", metric="output_tokens_per_s", rate=1.0))
     clock.now += 10**6 * SECOND
     assert watch.verdict() is None
+
+
+def test_in_a_lab_that_plays_fast_silence_counts_in_its_own_time() -> None:
+    clock = Clock()
+    watch = StallWatch(1000.0, clock)
+    for index in range(10):
+        clock.now += SECOND // 100
+        at_ns = 10**18 + index * SECOND // 100
+        watch.heard("main", Sample(at_ns=at_ns, source="iteration line", done=index + 1, total=100, counts="steps"))
+    clock.now += 4 * SECOND
+    assert watch.verdict() is None, "a busy machine is silent that long too"
+    clock.now += 2 * SECOND
+    assert "a step takes 10" in (watch.verdict() or "")
