@@ -33,6 +33,14 @@ COLUMNS = (
     Column("kernel", "kernel", 18, rank=13),
 )
 """At 80 columns host, state, health, busy, hot and what runs are left."""
+_NOW = ((0, 18), (125, 28), (165, 44))
+"""How wide what runs is at least, by the width of the table."""
+
+
+def columns(width: int) -> tuple[Column, ...]:
+    """The columns for a table of so many cells: the wider it is, the more is said of what runs."""
+    least = max(wide for from_width, wide in _NOW if width >= from_width)
+    return tuple(column._replace(width=least) if column.key == "now" else column for column in COLUMNS)
 
 
 def row(host: HostView, work: Sequence[AttemptView], now_ns: int, key: str = "") -> Row:
@@ -51,7 +59,7 @@ def row(host: HostView, work: Sequence[AttemptView], now_ns: int, key: str = "")
         now(host, work, now_ns),
         (facts.amdgpu if facts and known else "", old),
         (facts.bios if facts and known else "", old),
-        (facts.rocm if facts and known else "", old),
+        (facts.rocm.partition("-")[0] if facts and known else "", old),
         (facts.gpus if facts and known else "", old),
         bars([_share(gpu.power_w, gpu.power_cap_w) for gpu in host.gpus], old),
         (facts.nps if facts and known else "", old),

@@ -82,6 +82,7 @@ class FleetScreen(ConsoleScreen):
         grid = self.query_one(Grid)
         rows = self._view.rows(self.world.fleet.hosts(), self._work, self.world.clock())
         self._share_room(len(rows))
+        grid.set_columns(fleet_rows.columns(grid.size.width))
         grid.set_rows(rows, empty=self._why_empty())
         grid.show_sorted(self._view.sort, down=self._view.down)
         self._draw_totals()
