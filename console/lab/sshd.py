@@ -65,6 +65,8 @@ class Sshd:
         for child in list(self._children):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
+        while self._children:  # their sessions end with them
+            await asyncio.sleep(0.01)
 
     def drop(self) -> None:
         """Cut all connections, as a network does. Containers go on."""

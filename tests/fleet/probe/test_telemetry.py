@@ -82,10 +82,10 @@ async def test_a_gpu_that_sleeps_is_left_asleep(mi300x: "Machine") -> None:
     assert beat.gpus[1].power_w == 139.0
 
 
-def metrics(content: int, counts: Sequence[int]) -> bytes:
+def metrics(content: int, counts: Sequence[int], cycles: int = 99) -> bytes:
     """The head of gpu_metrics 1.x: residencies stand behind the counter of cycles."""
     energy = b"\0" * (24 if content > 6 else 16)
-    return struct.pack("<HBB6H", 1664, 1, content, *[0] * 6) + energy + struct.pack("<6I", 99, *counts) + bytes(200)
+    return struct.pack("<HBB6H", 1664, 1, content, *[0] * 6) + energy + struct.pack("<6I", cycles, *counts) + bytes(200)
 
 
 @pytest.mark.parametrize("content", [6, 7, 8])
@@ -105,6 +105,24 @@ async def test_throttling_is_what_has_risen_since_the_look_before(machine: "Mach
         async for beat in source:
             if not beat.gpus[0].throttle:
                 break
+
+
+async def test_throttling_comes_with_its_share_of_the_time_and_says_when_it_was_looked_at(machine: "Machine") -> None:
+    machine.gpus(1)
+    machine.write(f"{DEVICE}/gpu_metrics", metrics(7, [0, 10, 0, 0, 0], 1000))
+    host = host_of(machine)
+    looks = 0
+    async with contextlib.aclosing(stream(LocalLink(host), host, period_s=0.01)) as source:
+        async for beat in source:
+            looks += beat.looked
+            if looks == 1 and beat.looked:
+                machine.write(f"{DEVICE}/gpu_metrics", metrics(7, [0, 60, 0, 0, 200], 1200))
+            if beat.gpus[0].throttle:
+                break
+        assert (beat.gpus[0].throttle, beat.gpus[0].throttle_shares) == (("ppt", "hbm_thermal"), (0.25, 1.0))
+        assert beat.looked
+        after = await anext(source)
+        assert (after.gpus[0].throttle, after.looked) == (("ppt", "hbm_thermal"), False)
 
 
 async def test_metrics_of_another_layout_say_nothing(machine: "Machine") -> None:
