@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from console.model.finding import Effect, Finding, State
-from console.model.launch import Launch, Part
+from console.model.launch import Launch, Part, Seat
 from console.model.text import clean, clean_line, redact
 from console.model.units import binary_size, duration
 
@@ -126,11 +126,28 @@ def _attempt(
     for deviation in cell.deviations:
         yield _field("differs", deviation)
     if attempt.launch is not None:
+        yield from _fabric(attempt.launch.placement.seats)
         for part, hand in zip(attempt.launch.parts, hands(attempt.launch), strict=True):
             yield from _part(part, shell_line, hand)
     for finding in attempt.findings:
         if finding.state is not State.PASS:
             yield _finding(finding, accepted)
+
+
+def _fabric(seats: Sequence[Seat]) -> Iterator[str]:
+    """Several hosts: how each reaches the others, as its facts have it; a run moves bytes over every rail first."""
+    for seat in seats if len(seats) > 1 else ():
+        words = [f"{seat.host}: sockets {seat.interface or '?'} {seat.ip or ''}".rstrip()]
+        if seat.rank == 0 and seat.port is not None:
+            words.append(f"the ranks meet at its port {seat.port}")
+        rails = [f"{rail.device or 'no RDMA'} {rail.interface} {rail.address}" for rail in seat.rails]
+        words.append(f"rails {', '.join(rails)}" if rails else "no rails with an address")
+        if seat.gid_index is not None:
+            words.append(f"GID index {seat.gid_index}")
+        libraries = [mount.host_path for mount in seat.provider_mounts]
+        words.append(f"libraries from the host {', '.join(libraries)}" if libraries else "libraries of the image")
+        words.append(f"shared folder {seat.shared}" if seat.shared else "no shared folder")
+        yield _field("fabric", "; ".join(words))
 
 
 def _part(part: Part, shell_line: ShellLine, hand: "ByHand") -> Iterator[str]:

@@ -225,6 +225,12 @@ def as_json(plan: Plan) -> list[dict[str, Any]]:
     return [_attempt_json(attempt) for attempt in plan.attempts]
 
 
+def _seats_of(attempt: PlannedAttempt) -> tuple[Seat, ...]:
+    """How several hosts reach each other; nothing for one."""
+    seats = attempt.launch.placement.seats if attempt.launch else ()
+    return seats if len(seats) > 1 else ()
+
+
 def _attempt_json(attempt: PlannedAttempt) -> dict[str, Any]:
     parts = attempt.launch.parts if attempt.launch else ()
     hands = by_hand(attempt.launch) if attempt.launch else ()
@@ -236,6 +242,7 @@ def _attempt_json(attempt: PlannedAttempt) -> dict[str, Any]:
         "repeat": attempt.repeat,
         "recipe": attempt.cell.recipe,
         "recipe_source": attempt.cell.recipe_source,
+        "fabric": [msgspec.to_builtins(seat) for seat in _seats_of(attempt)],
         "nodes": [
             {
                 "host": part.host,
