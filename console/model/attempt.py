@@ -219,7 +219,8 @@ class MetricValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why it failed: class, the first root-cause line (clean, redacted), the others, and what to do.
 
-    `at_ns` is when a log said so, on that host's clock; it tells the first cause among several parts.
+    `at_ns` is when a log said so, on that host's clock; it tells the first cause among several parts. An `echo` only
+    says that another part ended first.
     """
 
     failure: FailureClass
@@ -227,6 +228,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     remedy: str = ""
     others: tuple[str, ...] = ()
     at_ns: int | None = None
+    echo: bool = False
 
 
 class Validity(StrEnum):

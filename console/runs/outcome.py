@@ -27,6 +27,8 @@ _GENERIC = frozenset(
 )
 """Classes that say less than any other, or only echo what another part did: its failure is shown instead."""
 
+_ENDED = frozenset({FailureClass.KILLED, FailureClass.STOPPED})
+
 _SIGNALS = {134: "aborted", 135: "bus error", 137: "killed", 139: "segmentation fault", 143: "terminated"}
 
 
@@ -59,7 +61,7 @@ def decide(launch: Launch, ends: Mapping[str, PartEnd]) -> Decision:
         (name for name in deciding if ends[name].result.value() is not None), deciding[0] if deciding else ""
     )
     result = _merged(ends[speaker].result, [end.result for end in ends.values()]) if speaker else None
-    failures = [(_when(end, failure), failure) for end in ends.values() if (failure := part_failure(end)) is not None]
+    failures = [(_rank(end, failure, ends), failure) for end in ends.values() if (failure := part_failure(end))]
     # a helper that was told to end when the work was done did not fail
     done = result is not None and result.failure is None and all(ends[name].exit_code == 0 for name in deciding)
     if done and result is not None and result.value() is not None:
@@ -67,7 +69,7 @@ def decide(launch: Launch, ends: Mapping[str, PartEnd]) -> Decision:
     if not failures:
         missing = Failure(failure=FailureClass.NO_RESULT, line="the program ended without a figure")
         return Decision(outcome=Outcome.FAILED, result=result, failure=missing)
-    failures.sort(key=lambda item: (item[1].failure in _GENERIC, item[0]))
+    failures.sort(key=lambda item: item[0])
     first = failures[0][1]
     others = tuple(f"{item.failure}: {item.line}" for _, item in failures[1:])
     return Decision(
@@ -87,10 +89,22 @@ def _merged(decider: Result, others: Sequence[Result]) -> Result:
     return msgspec.structs.replace(decider, engine=engine, engine_version=version, reasons=tuple(reasons))
 
 
-def _when(end: PartEnd, failure: Failure) -> int:
-    """Nanoseconds: when the log said it, else when the container ended. Clocks of the hosts, as they are."""
-    if failure.at_ns is not None:
-        return failure.at_ns
+def _rank(end: PartEnd, failure: Failure, ends: Mapping[str, PartEnd]) -> tuple[int, int]:
+    """How near to the cause a failure is, smallest first, then when it was.
+
+    What says why; what only says that it ended; what says that another ended; and what was killed after another had
+    ended: that may have been our own doing.
+    """
+    when = failure.at_ns if failure.at_ns is not None else _finished(end)
+    if failure.failure in _ENDED and _finished(end) > min(map(_finished, ends.values())):
+        return 3, when
+    if failure.failure not in _GENERIC:
+        return 0, when
+    return (2 if failure.echo else 1), when
+
+
+def _finished(end: PartEnd) -> int:
+    """Nanoseconds when the container ended. Clocks of the hosts, as they are."""
     try:
         ended = datetime.fromisoformat(end.finished_at)
     except ValueError:

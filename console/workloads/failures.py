@@ -79,7 +79,12 @@ class FailureScan:
         first = order[0]
         others = tuple(symptom.line for symptom in order[1 : _OTHERS + 1] if symptom.line != first.line)
         return Failure(
-            failure=first.failure, line=first.line, remedy=first.remedy, others=others, at_ns=first.at_ns or None
+            failure=first.failure,
+            line=first.line,
+            remedy=first.remedy,
+            others=others,
+            at_ns=first.at_ns or None,
+            echo=first.secondary,
         )
 
     @property

@@ -59,6 +59,12 @@ TRAINING_SIGNATURES: tuple[Signature, ...] = (
         r"found (?:NaN|Inf) in local",
     ),
     known("T-tokenizer", F.TOKENIZER, "Can't load tokenizer for", _TOKENIZER),
+    known(
+        "T-killed",
+        F.RANK_DIED,
+        "failed (exitcode: -9) local_rank: ",
+        "that rank was killed without a word: look at the host's memory, its kernel log and who else uses it",
+    ),
     echo(
         "T-rank",
         "failed (exitcode: ",
@@ -68,11 +74,12 @@ TRAINING_SIGNATURES: tuple[Signature, ...] = (
     ),
     echo(
         "T-peer",
-        "Connection closed by peer",
-        "gloo.*Connection closed by peer",
+        ("Connection closed by peer", "Connection reset by peer", "Broken pipe"),
+        "gloo.*(?:Connection (?:closed|reset) by peer|Broken pipe)",
         F.RANK_DIED,
         "another rank ended first: read the other hosts' logs",
     ),
     echo("T-elastic", ("torch.distributed.elastic.multiprocessing", "ChildFailedError")),
 )
-"""T-rank is torchrun's word on the rank that ended first; what the rank itself said stands before it."""
+"""T-rank is torchrun's word on the rank that ended first; what the rank itself said stands before it. A rank that was
+killed says nothing: what other ranks of the node say then is only that they miss it."""

@@ -1,5 +1,7 @@
 """How parts that ended become an outcome, and which failure is shown."""
 
+import msgspec
+
 from console.model.attempt import Failure, FailureClass, MetricValue, Outcome, Reason, Result, Validity
 from console.model.cell import Conditions
 from console.model.launch import Launch, Part, Placement
@@ -100,6 +102,35 @@ def test_the_earliest_of_equally_telling_failures_is_the_cause() -> None:
     decision = decide(both, ends)
     assert decision.failure is not None
     assert decision.failure.failure is FailureClass.GPU_FAULT
+
+
+def test_a_killed_rank_stands_before_those_that_missed_it_even_earlier() -> None:
+    both = launch(part("rank0"), part("rank1"))
+    missed = Failure(failure=FailureClass.RANK_DIED, line="Connection closed by peer", at_ns=1, echo=True)
+    ends = {
+        "rank0": msgspec.structs.replace(end(code=1, at="2026-01-01T00:00:09Z"), result=told(missed)),
+        "rank1": end(code=137, at="2026-01-01T00:00:02Z"),
+    }
+    decision = decide(both, ends)
+    assert decision.failure is not None
+    assert decision.failure.failure is FailureClass.KILLED
+    assert decision.failure.others == ("rank_died: Connection closed by peer",)
+
+
+def test_a_rank_that_was_ended_after_another_is_no_cause() -> None:
+    both = launch(part("rank0"), part("rank1"))
+    died = Failure(failure=FailureClass.RANK_DIED, line="failed (exitcode: 1) local_rank: 3", at_ns=2, echo=True)
+    ends = {
+        "rank0": end(code=137, at="2026-01-01T00:00:09Z"),
+        "rank1": msgspec.structs.replace(end(code=1, at="2026-01-01T00:00:02Z"), result=told(died)),
+    }
+    decision = decide(both, ends)
+    assert decision.failure is not None
+    assert decision.failure.failure is FailureClass.RANK_DIED
+
+
+def told(failure: Failure) -> Result:
+    return Result(headline=HEADLINE, failure=failure)
 
 
 def test_the_rank_that_prints_the_figure_speaks_for_all() -> None:

@@ -86,15 +86,27 @@ LLAMA = {
             "[W socket.cpp:752] The server socket has failed to bind (errno: 98 - Address already in use).",
         ),
         (
-            "T-rank",
+            "T-killed",
             F.RANK_DIED,
             "E1122 22:02:23.228000 1 torch/distributed/elastic/multiprocessing/api.py:869] failed (exitcode: -9) "
+            "local_rank: 3 (pid: 1234) of binary: /usr/bin/python3",
+        ),
+        (
+            "T-rank",
+            F.RANK_DIED,
+            "E1122 22:02:23.228000 1 torch/distributed/elastic/multiprocessing/api.py:869] failed (exitcode: -6) "
             "local_rank: 3 (pid: 1234) of binary: /usr/bin/python3",
         ),
         (
             "T-peer",
             F.RANK_DIED,
             "RuntimeError: [gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.2]:4711",
+        ),
+        (
+            "T-peer",
+            F.RANK_DIED,
+            "RuntimeError: [/__w/pytorch/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] writev [10.0.0.2]: "
+            "Connection reset by peer",
         ),
     ],
 )
@@ -123,6 +135,17 @@ def test_torchruns_own_words_come_last(make_cell: MakeCell, read: Read) -> None:
     assert any("local_rank: 3" in other for other in failure.others)
     alone = read("megatron-llama", ELASTIC.encode(), cell=cell, part="rank0", exit_code=1).result.failure
     assert (alone.failure, "local_rank: 3" in alone.line) == (F.RANK_DIED, True)
+
+
+def test_a_rank_that_was_killed_stands_before_what_the_others_of_its_node_say(make_cell: MakeCell, read: Read) -> None:
+    cell = make_cell("megatron-llama", metric="tflops_per_s_per_gpu", nodes=2, **LLAMA)
+    log = "[rank2]: ValueError: something that missed it\n" + ELASTIC.replace("exitcode: 1)", "exitcode: -9)")
+    failure = read("megatron-llama", log.encode(), cell=cell, part="rank0", exit_code=1).result.failure
+    assert (failure.failure, failure.echo) == (F.RANK_DIED, False)
+    assert "failed (exitcode: -9) local_rank: 3" in failure.line
+    other = "RuntimeError: [gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.2]:4711\n"
+    missed = read("megatron-llama", other.encode(), cell=cell, part="rank1", exit_code=1).result.failure
+    assert (missed.failure, missed.echo) == (F.RANK_DIED, True)
 
 
 INIT = (
