@@ -111,7 +111,8 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     """One matrix of the runs, in the order and the columns of its source.
 
     `columns` are key and heading of the published columns. `missing` are references without a cell in the runs;
-    `sentences` say what the rows add up to and what is not covered.
+    `order` are all cells of the matrix as its source has them; `sentences` say what the rows add up to and what is not
+    covered.
     """
 
     matrix: str
@@ -122,6 +123,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     figures: tuple[Figure, ...]
     missing: tuple[Figure, ...]
     sentences: tuple[str, ...]
+    order: tuple[str, ...]
     simulated: bool
 
 

@@ -63,6 +63,7 @@ def _sheet(name: str, catalog: Catalog, rows: Sequence[Row], tried: Mapping[str,
         columns=tuple((column.key, column.heading) for column in columns),
         figures=tuple(_figure(row, keys, tried[key_of(row)]) for row in ordered),
         missing=_missing(matrix, keys, covered.not_in_run, simulated=simulated) if matrix is not None else (),
+        order=tuple(order),
         sentences=(summary_sentence(summary), *hint, *(covered.sentences() if covered.rows else ())),
         simulated=simulated,
     )
