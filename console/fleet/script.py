@@ -149,18 +149,22 @@ def sections(output: bytes, nonce: str) -> tuple[Section, ...]:
 
 
 def _sections(output: bytes, nonce: bytes) -> Iterator[Section]:
-    frame = re.compile(rb"(?:\A|\n)@@" + re.escape(nonce) + rb" (begin|end) ([^ \n]*)(?: ([^\n]*))?(?=\n)")
+    # the mark alone, which is quick to search for; that it begins a line is looked at afterwards
+    frame = re.compile(rb"@@" + re.escape(nonce) + rb" (begin|end) ([^ \n]*)(?: ([^\n]*))?(?=\n)")
     opened: tuple[str, str, int] | None = None
     for match in frame.finditer(output):
+        before = max(0, match.start() - 1)
+        if match.start() > 0 and output[before : before + 1] != b"\n":
+            continue
         kind, name, rest = match.group(1), clean_line(match.group(2)), match.group(3) or b""
         if kind == b"begin":
             if opened is not None:
-                yield Section(opened[0], opened[1], None, output[opened[2] : match.start()])
+                yield Section(opened[0], opened[1], None, output[opened[2] : max(before, opened[2])])
             opened = (name, clean_line(rest), match.end() + 1)
         elif opened is not None and opened[0] == name:
             word = clean_line(rest, 80)
             number = int(word) if word.isdigit() and len(word) < 5 else -1
-            data = output[opened[2] : max(match.start(), opened[2])]
+            data = output[opened[2] : max(before, opened[2])]
             yield Section(name, opened[1], number, data, "" if word.isdigit() else word)
             opened = None
     if opened is not None:

@@ -38,6 +38,8 @@ def clean(raw: bytes | str, limit: int = LINE_LIMIT) -> Clean:
     so that a progress bar reads as successive lines.
     """
     text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
+    if text.isascii() and text.isprintable():  # most of what hosts say: one line with nothing to strip
+        return Clean(text if len(text) <= limit else text[: limit - 1] + "…")
     text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     text = _CONTROLS.sub("", text)
     if len(text) > limit:

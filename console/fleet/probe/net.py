@@ -1,7 +1,7 @@
 """RDMA devices with their ports, and the interfaces that lead out of the host: cards, and what is built on them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -119,22 +119,27 @@ def _rdma(section: Section | None) -> Known[tuple[RdmaDevice, ...]] | Unknown:
     files = Files(section)
     if files.cut:
         return Unknown("the answer was cut off", RDMA, ("ls", RDMA))
-    return Known(tuple(_device(files, name) for name in _listed(files, "device")), RDMA)
+    ports = _ports(files)
+    return Known(tuple(_device(files, name, ports.get(name, ())) for name in _listed(files, "device")), RDMA)
 
 
-def _device(files: Files, name: str) -> RdmaDevice:
-    ports = sorted(
-        {
-            int(match.group(1))
-            for path in files.rows
-            if (match := re.match(rf"{re.escape(name)}/ports/(\d{{1,3}})/", path, re.ASCII))
-        }
-    )
+def _ports(files: Files) -> dict[str, set[int]]:
+    """Numbers of the ports of every device that has files of them."""
+    found: dict[str, set[int]] = {}
+    for path in files.rows:
+        name, _, rest = path.partition("/ports/")
+        number, slash, _ = rest.partition("/")
+        if slash and number.isascii() and number.isdecimal() and len(number) <= 3:
+            found.setdefault(name, set()).add(int(number))
+    return found
+
+
+def _device(files: Files, name: str, ports: Iterable[int]) -> RdmaDevice:
     netdevs = [path.rsplit("/", 1)[-1] for path in _listed(files, "netdev") if path.startswith(f"{name}/")]
     numa = files.number(f"{name}/device/numa_node")
     return RdmaDevice(
         name=name,
-        ports=tuple(_port(files, f"{name}/ports/{number}", number) for number in ports),
+        ports=tuple(_port(files, f"{name}/ports/{number}", number) for number in sorted(ports)),
         firmware=files.raw(f"{name}/fw_ver") or "",
         board_id=files.raw(f"{name}/board_id") or "",
         kind=files.raw(f"{name}/hca_type") or "",

@@ -22,6 +22,7 @@ _WHY = {
 
 
 _ERROR = re.compile(rb"^(?:/\S*/)?(?:grep|busybox): (?:grep: )?([^\n]*): ([A-Z][^\n:]*)$", re.MULTILINE)
+_DECIMAL = re.compile(r"-?\d{1,20}", re.ASCII)
 _ERRORS = {"No such file or directory": "not there", "Permission denied": "permission denied"}
 
 
@@ -164,7 +165,7 @@ class Files:
 
 def decimal(text: str) -> int:
     """A plain decimal number of at most twenty digits; ValueError for anything else."""
-    if not re.fullmatch(r"-?\d{1,20}", text, re.ASCII):
+    if not _DECIMAL.fullmatch(text):
         raise ValueError(text)
     return int(text)
 

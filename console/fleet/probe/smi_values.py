@@ -6,6 +6,7 @@ Nothing here raises: keys come and go between releases, and warnings stand befor
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from console.model.text import clean_line
@@ -14,6 +15,8 @@ Tree = Mapping[str, Any]
 
 _NONE = ("", "N/A", "NA", "NONE", "NULL", "UNKNOWN", "NAN")
 _ATTEMPTS = 200
+_KEY_LENGTH = 120
+_OPENING = re.compile(r"[\[{]")
 _NUMBER = re.compile(r"(-?\d{1,15}(?:\.\d{1,6})?)(?:\s*([A-Za-z°%/]{1,8}(?:/s)?))?", re.ASCII)
 
 
@@ -23,7 +26,7 @@ def documents(data: bytes) -> list[Any]:
     decoder = json.JSONDecoder()
     found: list[Any] = []
     place, attempts = 0, 0
-    while attempts < _ATTEMPTS and (match := re.compile(r"[\[{]").search(text, place)):
+    while attempts < _ATTEMPTS and (match := _OPENING.search(text, place)):
         attempts += 1
         try:
             value, place = decoder.raw_decode(text, match.start())
@@ -38,12 +41,16 @@ def _lower(value: Any, depth: int = 0) -> Any:
     if depth > 20:
         return None
     if isinstance(value, dict):
-        return {
-            clean_line(str(key), 120).lower().replace(" ", "_"): _lower(item, depth + 1) for key, item in value.items()
-        }
+        return {_key(str(key)[:_KEY_LENGTH]): _lower(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [_lower(item, depth + 1) for item in value]
     return value
+
+
+@lru_cache(maxsize=4096)
+def _key(key: str) -> str:
+    """Kept: the GPUs of a fleet have the same few hundred."""
+    return clean_line(key).lower().replace(" ", "_")
 
 
 def gpu_entries(data: bytes) -> list[Tree]:
