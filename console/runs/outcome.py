@@ -61,7 +61,12 @@ def decide(launch: Launch, ends: Mapping[str, PartEnd]) -> Decision:
         (name for name in deciding if ends[name].result.value() is not None), deciding[0] if deciding else ""
     )
     result = _merged(ends[speaker].result, [end.result for end in ends.values()]) if speaker else None
-    failures = [(_rank(end, failure, ends), failure) for end in ends.values() if (failure := part_failure(end))]
+    places = _places(launch)
+    failures = [
+        (_rank(end, failure, ends), _placed(failure, places.get(name, "")))
+        for name, end in ends.items()
+        if (failure := part_failure(end)) is not None
+    ]
     # a helper that was told to end when the work was done did not fail
     done = result is not None and result.failure is None and all(ends[name].exit_code == 0 for name in deciding)
     if done and result is not None and result.value() is not None:
@@ -87,6 +92,17 @@ def _merged(decider: Result, others: Sequence[Result]) -> Result:
         engine, version = engine or other.engine, version or other.engine_version
         reasons += [reason for reason in other.reasons if reason not in reasons]
     return msgspec.structs.replace(decider, engine=engine, engine_version=version, reasons=tuple(reasons))
+
+
+def _places(launch: Launch) -> Mapping[str, str]:
+    """Where each part was, for people; nothing to say where all of them were on one host."""
+    if len({part.host for part in launch.parts}) < 2:
+        return {}
+    return {part.name: f"{part.name} on {part.host}: " for part in launch.parts}
+
+
+def _placed(failure: Failure, place: str) -> Failure:
+    return msgspec.structs.replace(failure, line=place + failure.line) if place else failure
 
 
 def _rank(end: PartEnd, failure: Failure, ends: Mapping[str, PartEnd]) -> tuple[int, int]:

@@ -11,11 +11,11 @@ from console.runs.outcome import PartEnd, conditions, decide, part_failure
 HEADLINE = "output_tokens_per_s"
 
 
-def part(name: str, *, decides: bool = True) -> Part:
+def part(name: str, *, decides: bool = True, host: str = "n1") -> Part:
     return Part(
         name=name,
         rank=0,
-        host="n1",
+        host=host,
         container=name,
         lead=False,
         image="i",
@@ -131,6 +131,18 @@ def test_a_rank_that_was_ended_after_another_is_no_cause() -> None:
 
 def told(failure: Failure) -> Result:
     return Result(headline=HEADLINE, failure=failure)
+
+
+def test_of_several_hosts_the_failure_says_which() -> None:
+    both = launch(part("rank0"), part("rank1", host="n2"))
+    ends = {
+        "rank0": end(code=1, failure=FailureClass.RCCL, at="2026-01-01T00:00:09Z"),
+        "rank1": end(code=1, failure=FailureClass.GPU_FAULT, at="2026-01-01T00:00:01Z"),
+    }
+    decision = decide(both, ends)
+    assert decision.failure is not None
+    assert decision.failure.line == "rank1 on n2: line of gpu_fault"
+    assert decision.failure.others == ("rccl: rank0 on n1: line of rccl",)
 
 
 def test_the_rank_that_prints_the_figure_speaks_for_all() -> None:
