@@ -29,6 +29,8 @@ _RECORD = 16
 _BLOCK_RECORDS = 4096
 _SEARCH_BYTES = 262_144
 _COUNT_BYTES = 8_388_608
+_COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
+_STRANGE = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2[\x80\x81]|\xd8\x9c|\xef")
 
 
 class LogPart(msgspec.Struct, frozen=True):
@@ -109,25 +111,18 @@ class LogFile:
     def before(self, offset: int, limit: int = PAGE_BYTES, size: int | None = None) -> Page:
         """The lines before an offset where a line begins (or the log ends), in at most `limit` bytes, at least one."""
         size = self.size() if size is None else size
-        offset = min(offset, size)
-        start = max(0, offset - limit)
-        data = self._read(start, offset)
-        if start > 0:
-            cut = data.find(b"\n") + 1
-            # a line longer than the page is shown from wherever the page begins
-            if 0 < cut < len(data):
-                start, data = start + cut, data[cut:]
-        return self._page(data, start, size)
+        return self._page(*self._bytes_before(min(offset, size), limit), size)
 
     def after(self, offset: int, limit: int = PAGE_BYTES, size: int | None = None) -> Page:
         """The lines from an offset where a line begins, in at most `limit` bytes; the last may be unfinished."""
         size = self.size() if size is None else size
-        end = min(size, offset + limit)
-        data = self._read(offset, end)
-        if end < size:
-            cut = data.rfind(b"\n") + 1
-            data = data[:cut] if cut else data
-        return self._page(data, offset, size)
+        return self._page(offset, self._bytes_after(offset, limit, size), size)
+
+    def around(self, offset: int, limit: int = PAGE_BYTES, size: int | None = None) -> Page:
+        """The lines on both sides of an offset where a line begins."""
+        size = self.size() if size is None else size
+        start, data = self._bytes_before(min(offset, size), limit // 2)
+        return self._page(start, data + self._bytes_after(offset, limit // 2, size), size)
 
     def at(self, share: float, limit: int = PAGE_BYTES) -> Page:
         """The lines around a share of the log, 0 to 1."""
@@ -158,19 +153,41 @@ class LogFile:
         None when there is none, or as soon as `dropped` says that nobody wants to know any more.
         """
         size = self.size(until_ns)
+        offset = min(offset, size)
         while not dropped():
-            page = self.before(offset, _SEARCH_BYTES, size) if backwards else self.after(offset, _SEARCH_BYTES, size)
-            if not page.lines:
-                return None
-            if pattern.search("\n".join(line.text for line in page.lines)) is not None:
-                lines = reversed(page.lines) if backwards else page.lines
-                found = next((line.start for line in lines if pattern.search(line.text)), None)
+            start = offset
+            if backwards:
+                start, data = self._bytes_before(offset, _SEARCH_BYTES)
+            else:
+                data = self._bytes_after(offset, _SEARCH_BYTES, size)
+            if data and (_unsure(data) or pattern.search(_roughly(data))):
+                lines = self._page(start, data, size).lines
+                ordered = reversed(lines) if backwards else lines
+                found = next((line.start for line in ordered if pattern.search(line.text)), None)
                 if found is not None:
                     return found
-            offset = page.start if backwards else page.end
-            if offset <= 0 or (not backwards and offset >= size):
+            offset = start if backwards else start + len(data)
+            if not data or offset <= 0 or (not backwards and offset >= size):
                 return None
         return None
+
+    def _bytes_before(self, offset: int, limit: int) -> tuple[int, bytes]:
+        start = max(0, offset - limit)
+        data = self._read(start, offset)
+        if start > 0:
+            cut = data.find(b"\n") + 1
+            # a line longer than the page is shown from wherever the page begins
+            if 0 < cut < len(data):
+                return start + cut, data[cut:]
+        return start, data
+
+    def _bytes_after(self, offset: int, limit: int, size: int) -> bytes:
+        end = min(size, offset + limit)
+        data = self._read(offset, end)
+        if end < size:
+            cut = data.rfind(b"\n") + 1
+            return data[:cut] if cut else data
+        return data
 
     def _read(self, start: int, end: int) -> bytes:
         if end <= start:
@@ -182,7 +199,7 @@ class LogFile:
         except FileNotFoundError:
             return b""
 
-    def _page(self, data: bytes, start: int, size: int) -> Page:
+    def _page(self, start: int, data: bytes, size: int) -> Page:
         if not data:
             return Page((), start, start, size)
         raw = data.split(b"\n")
@@ -209,6 +226,18 @@ def _texts(raw: Sequence[bytes]) -> Sequence[Clean]:
         raw = [line.rstrip(b"\r").rsplit(b"\r", 1)[-1] for line in raw]
     raw = [line if len(line) <= LINE_BYTES else "… ".encode() + line[-LINE_BYTES:] for line in raw]
     return [Clean(text) for text in redact(clean(b"\n".join(raw), SHOWN)).split("\n")]
+
+
+def _roughly(data: bytes) -> str:
+    """Quickly made text in which every line that is shown is found, and perhaps more."""
+    if b"\x1b" in data:
+        data = _COLOURS.sub(b"", data)
+    return data.decode("utf-8", "replace").replace("\r", "\n")
+
+
+def _unsure(data: bytes) -> bool:
+    """True when cleaning would take away more than colours and carriage returns: only clean text can be searched."""
+    return _STRANGE.search(_COLOURS.sub(b"", data) if b"\x1b" in data else data) is not None
 
 
 def _natural(name: str) -> tuple[object, ...]:

@@ -123,6 +123,32 @@ def test_searching_forwards_and_backwards_over_pages(folder: StateFolder, monkey
     assert log.find(pattern, 0, dropped=lambda: True) is None
 
 
+def test_a_search_finds_what_is_shown_and_nothing_else(folder: StateFolder) -> None:
+    log = written(
+        folder, [b"10%\r30%\r\n", b"Err\x00or\n", b"zero\xe2\x80\x8bwidth\n", b"caf\xc3\xa9 \x1b[1;31mhot\x1b[m\n"]
+    )
+
+    def found(text: str) -> str | None:
+        at = log.find(re.compile(text, re.MULTILINE), 0)
+        return None if at is None else log.after(at).lines[0].text
+
+    assert found("^30%$") == "30%"
+    assert found("10%") is None
+    assert found("Error") == "Error"
+    assert found("zerowidth") == "zerowidth"
+    assert found("é hot$") == "café hot"
+
+
+def test_the_lines_around_a_place(folder: StateFolder) -> None:
+    log = written(folder, numbered(1000))
+    at = log.find(re.compile("line 500"), 0)
+    assert at is not None
+    page = log.around(at, limit=400)
+    assert "line 500" in texts(page.lines)
+    assert 5 < texts(page.lines).index("line 500") < len(page.lines) - 5
+    assert log.around(0, limit=400).lines[0].text == "line 0"
+
+
 def test_a_log_up_to_a_time(folder: StateFolder) -> None:
     log = written(folder, numbered(9000), begin_ns=0)
     for count in (0, 1, 4096, 4097, 8999, 9000):
