@@ -32,6 +32,7 @@ class Sshd:
         self._client_keys = client_keys
         self._links: set[asyncssh.SSHServerConnection] = set()
         self._children: set[asyncio.subprocess.Process] = set()
+        self._sessions: set[asyncio.Future[None]] = set()
         self._acceptor: asyncssh.SSHAcceptor | None = None
         self.port = 0
 
@@ -65,8 +66,7 @@ class Sshd:
         for child in list(self._children):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-        while self._children:  # their sessions end with them
-            await asyncio.sleep(0.01)
+        await asyncio.gather(*self._sessions, return_exceptions=True)
 
     def drop(self) -> None:
         """Cut all connections, as a network does. Containers go on."""
@@ -128,6 +128,8 @@ class Sshd:
             start_new_session=True,
         )
         self._children.add(child)
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sessions.add(over)
         feed = asyncio.create_task(_feed(process, child))
         try:
             await asyncio.gather(_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr))
@@ -141,6 +143,8 @@ class Sshd:
         finally:
             feed.cancel()
             self._children.discard(child)
+            self._sessions.discard(over)
+            over.set_result(None)
 
     async def _dial_stdio(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
         """`docker system dial-stdio`: the engine on the session's own streams."""

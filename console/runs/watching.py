@@ -52,7 +52,11 @@ class Watch:
     async def close(self) -> None:
         """End, and wait until everything is closed."""
         self.end()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for ended in await asyncio.gather(*self._tasks.values(), return_exceptions=True):
+            if isinstance(ended, Exception):
+                text = f"readings broke off: {type(ended).__name__}: {ended}"
+                await self._ledger.tell(Noticed(text, "warning"))
+        self._tasks.clear()
 
     async def _read(self, host: str) -> None:
         office = self._ledger.office

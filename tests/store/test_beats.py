@@ -14,14 +14,14 @@ from console.store.series import seal, sealed_readings
 S = 1_000_000_000
 
 
-def beat(at_s: int, **figures: float) -> Beat:
-    gpu = Reading(at_ns=at_s * S, bdf="0000:05:00.0", power_w=700.0 + at_s, throttle=(), **figures)
+def beat(at_s: int) -> Beat:
+    gpu = Reading(at_ns=at_s * S, bdf="0000:05:00.0", power_w=700.0 + at_s, throttle=())
     return Beat(HostReading(at_ns=at_s * S, load_1m=1.5), (gpu,), looked=at_s % 5 == 0)
 
 
 def test_what_one_writer_left_the_next_one_continues(folder: StateFolder) -> None:
     first = BeatFile(folder, "a1", "n1")
-    told = [beat(1), Gap(S, "the link broke", 2.0), beat(5)]
+    told: list[Beat | Gap] = [beat(1), Gap(S, "the link broke", 2.0), beat(5)]
     for item in told:
         first.append(item)
     first.close()
