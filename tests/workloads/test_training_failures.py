@@ -105,8 +105,8 @@ LLAMA = {
         (
             "T-peer",
             F.RANK_DIED,
-            "RuntimeError: [/__w/pytorch/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] writev [10.0.0.2]: "
-            "Connection reset by peer",
+            "RuntimeError: [/__w/pytorch/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:537] Read error "
+            "[172.17.0.3]:50400: Connection reset by peer. This is typically caused by a remote worker hanging",
         ),
     ],
 )
