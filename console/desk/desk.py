@@ -1,11 +1,9 @@
 """What a front may ask of the rooms. Joins them, holds no state, returns values."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-import console.workloads  # noqa: F401 - importing it fills the registry that the catalog checks rows against
-from console.catalog import shelf
 from console.catalog.errors import CatalogError, suggestion
 from console.desk.errors import DeskError
 from console.desk.settings import Settings
@@ -14,6 +12,9 @@ from console.fleet.host import Fleet, FleetError, Host
 from console.store.paths import StateFolder
 from console.store.records import RunRow
 from console.store.tail import Tail
+
+if TYPE_CHECKING:
+    from console.catalog import shelf
 
 
 def fleet(settings: Settings) -> Fleet:
@@ -31,16 +32,19 @@ def hosts(fleet: Fleet, selection: str | None) -> tuple[Host, ...]:
     return inventory.select(fleet, selection) if selection else fleet.hosts
 
 
-def catalog(settings: Settings, fleet: Fleet | None = None) -> shelf.Catalog:
+def catalog(settings: Settings, fleet: Fleet | None = None) -> "shelf.Catalog":
     """Shipped profiles, the user's, and those a fleet file brings (the lab's do). Raises CatalogError, DeskError."""
     folders = [*settings.profiles.value, *(fleet.catalogs if fleet else ())]
     for folder in folders:
         if not folder.is_dir():
             raise DeskError(f"{folder}: no such profile folder")
+    import console.workloads  # noqa: F401 - importing it fills the registry that the catalog checks rows against
+    from console.catalog import shelf
+
     return shelf.load(folders)
 
 
-def check_servers(fleet: Fleet, catalog: shelf.Catalog) -> None:
+def check_servers(fleet: Fleet, catalog: "shelf.Catalog") -> None:
     """A host held against a profile that is not there would be held against nothing. Raises DeskError."""
     wrong: dict[str, list[str]] = {}
     for host in fleet.hosts:
@@ -57,13 +61,15 @@ def check_servers(fleet: Fleet, catalog: shelf.Catalog) -> None:
         )
 
 
-def fleet_catalog(settings: Settings) -> shelf.Catalog:
+def fleet_catalog(settings: Settings) -> "shelf.Catalog":
     """As `catalog`, with what the fleet file brings when there is a fleet file."""
     return catalog(settings, fleet(settings) if settings.fleet.value.is_file() else None)
 
 
-def profile(catalog: shelf.Catalog, name: str) -> dict[str, Any]:
+def profile(catalog: "shelf.Catalog", name: str) -> dict[str, Any]:
     """One entry of any kind, as plain data; a matrix in the form other programs rely on. Raises UnknownName."""
+    from console.catalog import shelf
+
     if name in catalog.matrices:
         return shelf.describe(catalog.matrices[name])
     for kind, entries in (
@@ -113,6 +119,8 @@ def _server_problems(settings: Settings, fleet: Fleet) -> list[str]:
 
 def profile_schemas() -> dict[str, dict[str, Any]]:
     """JSON Schemas of the profile files by kind."""
+    from console.catalog import shelf
+
     return shelf.schemas()
 
 
