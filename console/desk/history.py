@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from console.desk.settings import Settings
 from console.model.attempt import FailureClass, Outcome
 from console.model.events import Envelope, StopAsked
 from console.runs.retry import last_tries
+from console.store.errors import UnknownRun
 from console.store.journal import Journal
 from console.store.paths import StateFolder
 from console.store.records import RunRow
@@ -38,20 +40,37 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     not_run: int
     open: int
+    conductor_pid: int | None = None
+    conductor_machine: str = ""
+    """The process that conducts it or did last, and where."""
 
 
-def summaries(settings: Settings) -> tuple[RunSummary, ...]:
-    """Every run, newest first."""
+def summaries(settings: Settings, only: Collection[str] | None = None) -> tuple[RunSummary, ...]:
+    """Every run, newest first; with `only` those of them that are named."""
     folder = desk.folder(settings)
     with Tail(folder) as tail:
-        rows = sorted(tail.runs(), key=lambda row: row.opened_at_ns, reverse=True)
-        return tuple(summary(folder, tail, row) for row in rows)
+        if only is None:
+            found, outcomes = tail.runs(), tail.outcomes()
+        else:
+            found = [row for row in map(tail.run, only) if row is not None]
+            outcomes = {run: counts for row in found for run, counts in tail.outcomes(row.run).items()}
+    rows = sorted(found, key=lambda row: row.opened_at_ns, reverse=True)
+    return tuple(_summary(folder, row, outcomes.get(row.run, {})) for row in rows)
 
 
-def summary(folder: StateFolder, tail: Tail, row: RunRow) -> RunSummary:
+def last_run(settings: Settings) -> str | None:
+    """The run that was opened last; None when there is none."""
+    with desk.tail(settings) as tail:
+        try:
+            return tail.find_run("last").run
+        except UnknownRun:
+            return None
+
+
+def _summary(folder: StateFolder, row: RunRow, outcomes: Mapping[Outcome | None, int]) -> RunSummary:
     """How a run stands, by the last try of each of its cells."""
-    outcomes = Counter(attempt.outcome for attempt in last_tries(tail.attempts(row.run)))
-    ended = sum(count for outcome, count in outcomes.items() if outcome is not None)
+    counts = Counter(outcomes)
+    ended = sum(count for outcome, count in counts.items() if outcome is not None)
     return RunSummary(
         run=row.run,
         label=row.label,
@@ -64,10 +83,12 @@ def summary(folder: StateFolder, tail: Tail, row: RunRow) -> RunSummary:
         operator=row.operator,
         simulated=row.simulated,
         attempts=row.attempts,
-        ok=outcomes[Outcome.OK],
-        failed=outcomes[Outcome.FAILED],
-        not_run=outcomes[Outcome.NOT_RUN] + outcomes[Outcome.STOPPED],
+        ok=counts[Outcome.OK],
+        failed=counts[Outcome.FAILED],
+        not_run=counts[Outcome.NOT_RUN] + counts[Outcome.STOPPED],
         open=max(row.attempts - ended, 0),
+        conductor_pid=row.conductor_pid,
+        conductor_machine=row.conductor_machine or "",
     )
 
 

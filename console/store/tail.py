@@ -33,6 +33,9 @@ _ATTEMPTS = """SELECT a.attempt, a.run, a.stage, a.stage_since_ns, a.detail, a.p
     LEFT JOIN events e ON e.seq = a.ended_seq
     LEFT JOIN events s ON s.seq = a.stop_seq"""
 
+_OUTCOMES = """SELECT a.run, a.outcome, count(*) FROM attempts a WHERE a.planned_seq =
+    (SELECT max(b.planned_seq) FROM attempts b WHERE b.run = a.run AND b.position = a.position)"""
+
 _PARTS = """SELECT attempt, part, host, container_id, state, started_at, secrets_given, exit_code, out_of_memory,
     error, finished_at, collected, removed FROM parts"""
 
@@ -118,6 +121,20 @@ class Tail:
         """Attempts of a run, by position, then in the order they were planned."""
         rows = self._ask(f"{_ATTEMPTS} WHERE a.run = ? ORDER BY a.position, a.planned_seq", (run,))
         return [_attempt_row(row) for row in rows]
+
+    def outcomes(self, run: str | None = None) -> Mapping[str, Mapping[Outcome | None, int]]:
+        """How the last tries of each run's attempts stand, counted, of every run or of one; None for open ones.
+
+        A further try has the position of the one before it.
+        """
+        if run is None:
+            rows = self._ask(f"{_OUTCOMES} GROUP BY a.run, a.outcome")
+        else:
+            rows = self._ask(f"{_OUTCOMES} AND a.run = ? GROUP BY a.run, a.outcome", (run,))
+        found: dict[str, dict[Outcome | None, int]] = {}
+        for name, outcome, count in rows:
+            found.setdefault(name, {})[Outcome(outcome) if outcome else None] = count
+        return found
 
     def unfinished(self, run: str) -> Mapping[str, bool]:
         """Attempts of a run that are not done, in the order of `attempts`, and whether each is asked to stop."""
