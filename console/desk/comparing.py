@@ -1,5 +1,6 @@
 """Two runs, or two hosts, side by side."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +25,19 @@ def read(settings: Settings, a: Side, b: Side) -> Comparison:
     return Comparison(a=a, b=b, pairs=pairs, simulated=any(pair.simulated for pair in pairs))
 
 
-def save(settings: Settings, a: Side, b: Side, path: Path) -> None:
-    """Write a comparison; the ending chooses the format. Raises ResultsError."""
-    write.write(frame(settings, a, b), path)
+def save(settings: Settings, a: Side, b: Side, path: Path) -> int:
+    """Write a comparison; the ending chooses the format. Returns how many rows it has. Raises ResultsError."""
+    table = frame(settings, a, b)
+    write.write(table, path)
+    return len(table)
 
 
-def rendered(settings: Settings, a: Side, b: Side, ending: str) -> bytes:
-    """A comparison in the format of an ending. Raises ResultsError."""
-    return write.render(frame(settings, a, b), ending)
+def rendered(settings: Settings, a: Side, b: Side, ending: str, places: Collection[int] | None = None) -> bytes:
+    """A comparison, or some of its pairs by their place in it, in the format of an ending. Raises ResultsError."""
+    table = frame(settings, a, b)
+    if places is not None:
+        table = table.filter([place in places for place in range(len(table))])
+    return write.render(table, ending)
 
 
 def _summary(settings: Settings, side: Side) -> "pl.DataFrame":
@@ -42,7 +48,7 @@ def _summary(settings: Settings, side: Side) -> "pl.DataFrame":
 def _pair(place: int, row: dict[str, Any]) -> Pair:
     known = METRICS.get(row["metric"])
     return Pair(
-        key=f"{place}\x1f{row['matrix']}\x1f{row['cell']}",
+        place=place,
         matrix=row["matrix"],
         cell=row["cell"],
         title=row["title"],

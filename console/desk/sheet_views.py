@@ -150,10 +150,10 @@ class Side(msgspec.Struct, frozen=True):
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """The same cell on both sides. `ratio` is b against a, above 1 is better; empty where they may not be compared.
 
-    `comparable` is None where only one side has the cell.
+    `comparable` is None where only one side has the cell. `place` is its place in the comparison, from 0.
     """
 
-    key: str
+    place: int
     matrix: str
     cell: str
     title: str

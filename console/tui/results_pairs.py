@@ -49,7 +49,7 @@ def pair_rows(comparison: Comparison, pairs: Sequence[Pair]) -> list[Row]:
             "verdicts": (_mark(pair.verdict_a), (" → ", "dim"), _mark(pair.verdict_b)),
             "why": pair_note(pair),
         }
-        made.append(Row(pair.key, tuple(cells[key] for key in keys)))
+        made.append(Row(str(pair.place), tuple(cells[key] for key in keys)))
     return made
 
 
