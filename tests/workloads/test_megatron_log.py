@@ -211,6 +211,40 @@ def test_the_table_of_older_images_is_a_summary(cell: Any, read: Read) -> None:
     assert got.value(TOKENS) == 12787.05
 
 
+def test_the_table_of_older_images_on_the_first_of_two_nodes_has_no_figure(make_cell: MakeCell, read: Read) -> None:
+    """Its row is of no iteration; the last node's has its memory as nan."""
+    cell = make_cell("megatron-llama", metric=TFLOPS, nodes=2, **{**LLAMA_7B, "global_batch_size": 512})
+    table = (
+        "EXP_NAME #Nodes Model_SIZE Seq_Len MBS GBS TP PP CP Tokens/Sec/GPU TFLOPs/s/GPU Memory Usage\n"
+        "perf 2 7 4096 4 512 1 1 1 nan nan nan 112627.2\n"
+    )
+    got = read("megatron-llama", table.encode(), cell=cell, part="rank0", exit_code=0).result
+    assert (got.failure, got.values) == (None, ())
+    log = a_run().replace("global batch size:   256", "global batch size:   512")
+    log += table.replace("1 nan nan nan", "1 12786.9 589.31 nan")
+    last = read("megatron-llama", log.encode(), cell=cell, part="rank1", exit_code=0)
+    assert (last.result.failure, last.value(TFLOPS)) == (None, 589.31)
+
+
+def test_what_the_first_rank_prints_of_its_memory_is_no_iteration(make_cell: MakeCell, read: Read) -> None:
+    cell = make_cell("megatron-llama", metric=TFLOPS, nodes=2, **{**LLAMA_7B, "global_batch_size": 512})
+    memory = "[Rank {}] (after 1 iterations) memory (MB) | allocated: 1.5 | max allocated: 2.5 | reserved: 3.5"
+    log = "".join(memory.format(rank) for rank in range(8)) + "\n" + EMPTY_SUMMARY
+    got = read("megatron-llama", log.encode(), cell=cell, part="rank0", exit_code=0)
+    assert (got.samples, got.symptoms, got.result.failure, got.result.value()) == ([], [], None, None)
+
+
+def test_a_tokenizer_folder_left_empty_is_named_and_not_the_word_before_it(cell: Any, read: Read) -> None:
+    log = (
+        "Folder /root/.cache/data/tokenizer_llama2 already exists. Skipping download.\n"
+        "OSError: Can't load tokenizer for '/root/.cache/data/tokenizer_llama2'. If you were trying to load it\n"
+    )
+    got = read("megatron-llama", log.encode(), cell=cell, exit_code=1)
+    assert got.result.failure.failure is FailureClass.TOKENIZER
+    assert got.result.failure.line.startswith("OSError: Can't load tokenizer")
+    assert "remove that folder" in got.result.failure.remedy
+
+
 def test_a_log_made_by_hand_brings_its_own_sizes(read: Read) -> None:
     arguments = "  global_batch_size ........... 256\n  seq_length ...... 4096\n  world_size .... 8\n"
     got = read("megatron-llama", (arguments + a_run() + REAL_SUMMARY).encode())

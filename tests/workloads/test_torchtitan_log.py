@@ -45,6 +45,21 @@ def test_a_coloured_line_with_thousands_is_read_whole(cell: Any, read: Read) -> 
     assert "mfu" not in progress.extra, "the program's own peak is not ours"
 
 
+def test_a_thousand_tflops_are_not_one(cell: Any, read: Read) -> None:
+    progress, _ = read("torchtitan", line(7, tps=1_234_567.0).encode(), cell=cell).samples
+    assert progress.rate == pytest.approx(1_234_567 * PER_TOKEN / 1e12, abs=0.01)
+    assert progress.rate > 1000
+
+
+def test_a_gpu_that_the_program_does_not_know_is_no_failure(cell: Any, read: Read) -> None:
+    """It then divides by an A100's peak: its MFU means nothing, its figures stand."""
+    unknown = "[rank0]:[titan] 2025-03-01 10:00:00,000 - root - WARNING - Peak flops undefined for: AMD Instinct "
+    log = unknown + "MI300X, fallback to A100\n" + "".join(line(n) for n in range(1, 51))
+    got = read("torchtitan", log.encode(), cell=cell, exit_code=0)
+    assert (got.symptoms, got.result.failure) == ([], None)
+    assert got.value(TOKENS) == 886.0
+
+
 @pytest.mark.parametrize("loss", ["nan", "NaN", "inf"])
 def test_a_loss_of_nan_still_yields_samples_and_fails(loss: str, cell: Any, read: Read) -> None:
     log = "".join(line(n, loss="12.0" if n < 5 else loss) for n in range(1, 51))
