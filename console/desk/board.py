@@ -140,6 +140,13 @@ class Board:
                 changed.add(name)
         return frozenset(changed)
 
+    def forget(self, run: str) -> None:
+        """Let go of a run and its attempts; events of it that come later begin it anew."""
+        known = self._runs.pop(run, None)
+        if known is not None:
+            for attempt in known.attempts:
+                del self._attempts[attempt]
+
     def runs(self) -> Sequence[RunView]:
         """All runs, in the order they were first heard of."""
         return [run.view() for run in self._runs.values()]

@@ -33,6 +33,10 @@ class RunFeed:
             self._wanted.append(run)
             self._stir.set()
 
+    def forget(self, run: str) -> None:
+        """Its events are no longer kept by the front: they come again when it is asked for or goes on."""
+        self._loaded.pop(run, None)
+
     async def __aiter__(self) -> AsyncGenerator[Sequence[Envelope], None]:
         """Batches for ever. Raises StoreError as the tail does."""
         loop = asyncio.get_running_loop()

@@ -130,7 +130,14 @@ class Console(App[None]):
         changes = self.world.apply(self.link.take())
         if self.world.problem != problem and self.world.problem:
             self.notify(self.world.problem, severity="error", timeout=10, markup=False)
+        if changes.runs:
+            for run in self.world.forget({self.chosen_run or "", self._run_of_attempt()}):
+                self.link.forget(run)
         self._draw(changes)
+
+    def _run_of_attempt(self) -> str:
+        view = self.world.board.attempt(self.chosen_attempt) if self.chosen_attempt else None
+        return view.run if view is not None else ""
 
     def _second(self) -> None:
         screen = self.console_screen()

@@ -83,6 +83,9 @@ class Link(Protocol):
     def load(self, run: str) -> None:
         """Bring all events of a run that ended long ago."""
 
+    def forget(self, run: str) -> None:
+        """A run's events were let go of; `load` brings them again."""
+
     def close(self) -> None:
         """End everything, connections included. Runs go on: they are processes of their own."""
 
@@ -143,6 +146,10 @@ class CoreLink:
     def load(self, run: str) -> None:
         """Bring all events of a run."""
         self._soon(lambda: self._runs.load(run) if self._runs is not None else None)
+
+    def forget(self, run: str) -> None:
+        """A run's events were let go of."""
+        self._soon(lambda: self._runs.forget(run) if self._runs is not None else None)
 
     def close(self) -> None:
         """End everything; waits a moment for connections to close."""

@@ -1,7 +1,7 @@
 """Everything the screens draw from, in the screens' thread: folds of what the link brought. No IO."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from console.fleet.host import Fleet
 
 Clock = Callable[[], int]
+
+KEPT_RUNS = 30
+"""So many closed runs stay in memory; older ones are read again when somebody looks at them."""
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -63,6 +66,14 @@ class World:
         attempts = self.board.apply(batch.envelopes)
         runs = frozenset(envelope.run for envelope in batch.envelopes if envelope.run is not None)
         return Changes(hosts=self.fleet.apply(batch.fleet), attempts=attempts, runs=runs)
+
+    def forget(self, keep: Container[str]) -> Sequence[str]:
+        """Let go of the oldest closed runs when there are many; returns them. What is in `keep` stays."""
+        closed = [run.run for run in self.board.runs() if run.closed_at_ns is not None and run.run not in keep]
+        surplus = closed[: max(0, len(closed) - KEPT_RUNS)]
+        for run in surplus:
+            self.board.forget(run)
+        return surplus
 
     def active(self) -> list[AttemptView]:
         """Attempts at work now, in every open run, in the order they were planned."""

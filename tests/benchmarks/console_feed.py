@@ -207,6 +207,9 @@ class MadeLink:
     def load(self, run: str) -> None:
         """Nothing to load."""
 
+    def forget(self, run: str) -> None:
+        """Nothing is kept."""
+
     def close(self) -> None:
         """The end."""
         self._ended.set()

@@ -108,6 +108,9 @@ class StillLink:
         self.loaded.append(run)
         self.feed(events_of(self.settings, run))
 
+    def forget(self, run: str) -> None:
+        """Nothing is kept."""
+
     def close(self) -> None:
         """Remembered."""
         self.closed = True
