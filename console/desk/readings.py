@@ -145,11 +145,12 @@ def _one(values: Sequence[float | None], of: Callable[[Sequence[float]], float])
 
 def _groups(at: Sequence[int], points: int) -> Iterator[range]:
     """Which readings make one point, none twice; an empty group is a break. At most `points` of them."""
-    starts = [0, *(place for place in range(1, len(at)) if at[place] - at[place - 1] > BREAK_NS)] if at else []
+    if not at:
+        return
+    starts = [0, *(place for place in range(1, len(at)) if at[place] - at[place - 1] > BREAK_NS)]
     if len(starts) > points // 4:
         starts = starts[:1]  # more holes than line: a point each would leave no room for readings
-    room = points - 2 * len(starts) + 1
-    each = max(1, -(-len(at) // max(1, room)))
+    each = -(-len(at) // (points - 2 * len(starts) + 1))
     for start, stop in zip(starts, [*starts[1:], len(at)], strict=True):
         if start:
             yield range(start, start)

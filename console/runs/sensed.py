@@ -23,8 +23,11 @@ APART = 0.2
 LOADED_PERCENT = 50.0
 PEERS = 3
 """So many loaded GPUs at least make a median."""
-COVERED = 0.5
-"""Readings that cover less of the measured time do not speak for it."""
+COVERED, HALF_COVERED = 0.9, 0.5
+"""Readings that cover so much of the measured time speak for it; those that cover half of it, where nothing else does.
+
+Looks are some seconds apart, so that only what measures for a minute or two is covered.
+"""
 LONGEST_BEAT_NS = 5_000_000_000
 """Longer between two readings is a break."""
 GRACE_NS = 10_000_000_000
@@ -57,12 +60,12 @@ def sense(
     shares: dict[tuple[str, str], Mapping[str, float]] = {}
     whole: dict[tuple[str, str], Mapping[str, float]] = {}
     for seat in seats:
-        told = throttled(readings.get(seat.host, ()), span)
-        if told is not None:
+        told, covered = throttled(readings.get(seat.host, ()), span)
+        instead = between.get(seat.host, {}) if covered < COVERED else {}
+        if instead:
+            whole |= {(seat.host, bdf): kinds for bdf, kinds in instead.items() if used(seat, bdf)}
+        elif covered >= HALF_COVERED:
             shares |= {(seat.host, bdf): kinds for bdf, kinds in told.items() if used(seat, bdf)}
-        else:
-            found = between.get(seat.host, {})
-            whole |= {(seat.host, bdf): kinds for bdf, kinds in found.items() if used(seat, bdf)}
     busy = {(host, bdf): _busy(rows) for host, gpus in by_host.items() for bdf, rows in gpus.items()}
     time = "the measured time" if span else "the attempt"
     reasons = [
@@ -85,8 +88,8 @@ def measured(result: Result | None, started_ns: int | None) -> Span | None:
     return (begin, result.measured_to_ns) if begin < result.measured_to_ns else None
 
 
-def throttled(items: Sequence[Beat | Gap], span: Span | None) -> Mapping[str, Mapping[str, float]] | None:
-    """By GPU, what it was throttled by and for which share of the span. None when looks cover too little of it.
+def throttled(items: Sequence[Beat | Gap], span: Span | None) -> tuple[Mapping[str, Mapping[str, float]], float]:
+    """By GPU, what it was throttled by and for which share of the time; and how much of the span looks cover, 0 to 1.
 
     A look tells of the time since the look before on the same stream; each counts for as much of it as lies in the
     span. GPUs that do not tell are left out.
@@ -111,9 +114,8 @@ def throttled(items: Sequence[Beat | Gap], span: Span | None) -> Mapping[str, Ma
             sums.setdefault(reading.bdf, {})
             for kind, share in zip(reading.throttle, reading.throttle_shares, strict=False):
                 sums[reading.bdf][kind] = sums[reading.bdf].get(kind, 0.0) + share * part
-    if end <= begin or covered < COVERED * (end - begin):
-        return None
-    return {bdf: {kind: total / covered for kind, total in kinds.items()} for bdf, kinds in sums.items()}
+    found = {bdf: {kind: total / covered for kind, total in kinds.items()} for bdf, kinds in sums.items()}
+    return found, covered / (end - begin) if end > begin else 0.0
 
 
 def _whole(items: Sequence[Beat | Gap]) -> Span:

@@ -80,8 +80,8 @@ def test_heat_before_and_after_the_measured_time_is_none_of_its() -> None:
 def test_each_look_counts_for_as_much_of_the_span_as_it_tells_of() -> None:
     hot = {GPUS[0]: {"prochot": 1.0}}
     items = [*beats(range(16)), *beats(range(16, 26), hot), *beats(range(26, 100))]
-    found = throttled(items, (10 * S, 60 * S))
-    assert found is not None
+    found, covered = throttled(items, (10 * S, 60 * S))
+    assert covered == 1.0
     assert found[GPUS[0]] == {"prochot": pytest.approx(0.2)}, "looks at 20 and 25 tell of 15 to 25"
     assert found[GPUS[1]] == {}
 
@@ -135,9 +135,13 @@ def test_a_break_is_a_break_and_is_noted() -> None:
     ]
     sensed = told(items)
     assert reasons(sensed)[-1] == (Validity.UNWATCHED, "n1: no readings for 21 of the 50 measured seconds")
-    found = throttled(items, (10 * S, 60 * S))
-    assert found is not None
+    found, covered = throttled(items, (10 * S, 60 * S))
     assert found[GPUS[0]] == {"ppt": pytest.approx(0.6)}, "10 s without and 15 s with; nothing is known of the break"
+    assert covered == pytest.approx(0.5)
+    assert reasons(told(items, between={GPUS[0]: {"ppt": 0.7}}))[0] == (
+        Validity.POWER_LIMITED,
+        "n1: 1 GPU at the power limit for 70% of the whole attempt",
+    )
 
 
 def test_nobody_read_the_host() -> None:

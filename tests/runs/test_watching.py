@@ -116,7 +116,8 @@ async def never_looks(host: str, hcas: Sequence[str], interfaces: Sequence[str],
 
 
 async def never_reads(host: str) -> AsyncGenerator[Beat | Gap, None]:
-    for nothing in ():
+    none: tuple[Beat, ...] = ()
+    for nothing in none:
         yield nothing
     raise SiteError(host, "the loop that reads it has ended")
 
