@@ -96,7 +96,7 @@ def _own(around: Surroundings, wire: dict[str, Any]) -> str:
 def _way(around: Surroundings, wire: dict[str, Any]) -> str:
     """How bytes go over a wire: `whole`, `small frames` or `dead`; an address that is nobody's is dead."""
     other = around.fabric.owner(wire["peer"], around.host)
-    if other is None:
+    if other is None or around.afflicted("wrong-interface", other):
         return "dead"
     for host, address in ((around.host, wire["address"]), (other, wire["peer"])):
         nic = next((nic for nic in around.fabric.nics(host) if nic.address == address), None)

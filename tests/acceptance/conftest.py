@@ -179,13 +179,16 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def play(hosts: int, speed: float, faults: Sequence[Fault] = ()) -> Iterator[Played]:
-    """A lab of so many hosts at a speed, with failures it has from the start; its files in memory where possible."""
+def play(hosts: int, speed: float, faults: Sequence[Fault] = (), **more: Any) -> Iterator[Played]:
+    """A lab of so many hosts at a speed, with failures it has from the start; its files in memory where possible.
+
+    `more` is what else the lab may be told.
+    """
     memory = Path("/dev/shm")
     usable = memory.is_dir() and os.access(memory, os.W_OK)
     with tempfile.TemporaryDirectory(prefix="instinct-acceptance-", dir=memory if usable else None) as folder:
         base = Path(folder)
-        lab = Lab(base / "lab", hosts=hosts, speed=speed, faults=faults)
+        lab = Lab(base / "lab", hosts=hosts, speed=speed, faults=faults, **more)
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="lab", daemon=True)
         thread.start()
@@ -276,11 +279,11 @@ LabOf = Callable[..., Played]
 
 @pytest.fixture(scope="module")
 def lab_of() -> Iterator[LabOf]:
-    """Start labs that live as long as the module: `lab_of(hosts, speed, faults)`."""
+    """Start labs that live as long as the module: `lab_of(hosts, speed, faults)`, and what else a lab may be told."""
     with ExitStack() as stack:
 
-        def start(hosts: int, speed: float, faults: Sequence[Fault] = ()) -> Played:
-            started: AbstractContextManager[Played] = play(hosts, speed, faults)
+        def start(hosts: int, speed: float, faults: Sequence[Fault] = (), **more: Any) -> Played:
+            started: AbstractContextManager[Played] = play(hosts, speed, faults, **more)
             return stack.enter_context(started)
 
         yield start
