@@ -5,6 +5,7 @@ afford that. Columns have explicit widths; when room is short the least importan
 """
 
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 from typing import Any, ClassVar, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -282,7 +283,7 @@ class Grid(ScrollView, can_focus=True):
             return self._heading(width, base)
         index = self.scroll_offset.y + y - 1
         if not self._rows:
-            lines = self._empty.splitlines()
+            lines = [part for line in self._empty.splitlines() for part in wrap(line, max(10, width - 2)) or [""]]
             text = f" {lines[y - 2]}" if 2 <= y < len(lines) + 2 else ""
             style = base + self._style("dim")
             return Strip([Segment(set_cell_size(text, width), style)], width)
