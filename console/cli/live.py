@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from console.cli import printing
 from console.cli.live_rows import (
     HEADINGS,
+    Gpus,
     Layout,
     attempt_line,
     details_of,
@@ -43,18 +44,22 @@ class Display(Protocol):
         """Nothing more comes."""
 
 
-def display(run: str) -> Display:
-    """A table when stderr is a terminal that can move its cursor, else lines."""
+NO_GPUS: Gpus = {}
+
+
+def display(run: str, gpus: Gpus = NO_GPUS) -> Display:
+    """A table when stderr is a terminal that can move its cursor, else lines. With specifications it shows MFU."""
     if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        return TableDisplay(run)
-    return LineDisplay(run)
+        return TableDisplay(run, gpus=gpus)
+    return LineDisplay(run, gpus)
 
 
 class LineDisplay:
     """One line for every change of stage, phase or outcome, and every tenth of the work; times are the journal's."""
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, gpus: Gpus = NO_GPUS) -> None:
         self._run = run
+        self._gpus = gpus
         self._told: dict[str, object] = {}
 
     def changed(self, board: "Board", attempts: Iterable[str]) -> None:
@@ -64,7 +69,7 @@ class LineDisplay:
             name = view.attempt
             if name not in wanted or (view.stage is Stage.PLANNED and view.outcome is None):
                 continue
-            key, line = news_of(view)
+            key, line = news_of(view, self._gpus)
             if self._told.get(name) != key:
                 self._told[name] = key
                 printing.note(line)
@@ -87,11 +92,12 @@ class LineDisplay:
 class TableDisplay:
     """A table redrawn in place, and only when something in it changed or a second passed."""
 
-    def __init__(self, run: str, console: "Console | None" = None) -> None:
+    def __init__(self, run: str, console: "Console | None" = None, gpus: Gpus = NO_GPUS) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self._run = run
+        self._gpus = gpus
         self._console = console or Console(stderr=True, highlight=False)
         self._live: Live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
         self._dirty = True
@@ -108,7 +114,7 @@ class TableDisplay:
         if not self._dirty and second == self._drawn_s:
             return
         self._dirty, self._drawn_s = False, second
-        table = render(board, self._run, now_ns, self._console.width, self._console.height)
+        table = render(board, self._run, now_ns, self._console.width, self._console.height, self._gpus)
         with printing.heard_by_nobody():
             self._live.update(table, refresh=True)
 
@@ -127,7 +133,7 @@ class TableDisplay:
             self._live.stop()
 
 
-def render(board: "Board", run: str, now_ns: int, width: int, height: int) -> "RenderableType":
+def render(board: "Board", run: str, now_ns: int, width: int, height: int, gpus: Gpus = NO_GPUS) -> "RenderableType":
     """The table of a run as it stands at `now_ns`, in `width` columns and at most `height` lines."""
     from rich.console import Group
     from rich.text import Text
@@ -139,7 +145,7 @@ def render(board: "Board", run: str, now_ns: int, width: int, height: int) -> "R
     lines.append(Text(layout.line(HEADINGS), style="dim", no_wrap=True))
     for view in shown:
         text, style = attempt_line(view, now_ns, layout)
-        text = with_details(text, details_of(view), width)
+        text = with_details(text, details_of(view, gpus), width)
         lines.append(Text(text, style=style, no_wrap=True, overflow="ellipsis"))
     if hidden:
         lines.append(Text(f"… and {hidden} more", style="dim", no_wrap=True))

@@ -1,18 +1,20 @@
 """What a live view says of each attempt, in columns of fixed width, so that nothing moves while figures change."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from console.cli import times
 from console.cli.printing import cell_width, figure, shorten, shorten_start
+from console.desk.figures import mfu_percent
 from console.model.attempt import Outcome, Stage
 from console.model.units import METRICS, binary_size
 
 if TYPE_CHECKING:
     from console.desk.board import Board
     from console.desk.views import AttemptView, Fetch
+    from console.model.profile import GpuSpec
 
 HEADINGS = ("cell", "host", "state", "progress", "now", "mean", "left")
 RIGHT = ("now", "mean", "left")
@@ -76,8 +78,14 @@ def attempt_line(view: "AttemptView", now_ns: int, layout: Layout) -> tuple[str,
     return layout.line(cells), style
 
 
-def details_of(view: "AttemptView") -> Sequence[str]:
-    """What a training program says of its latest step beside the rate that is shown, the most telling first."""
+Gpus = Mapping[str, "GpuSpec"]
+
+
+def details_of(view: "AttemptView", gpus: Gpus) -> Sequence[str]:
+    """What a training program says of its latest step beside the rate that is shown, the most telling first.
+
+    `gpus` are specifications by name; with them the MFU follows from the step's TFLOP/s.
+    """
     if view.outcome is not None or view.stage is not Stage.RUNNING:
         return ()
     shown = view.rate.metric if view.rate is not None else ""
@@ -87,7 +95,9 @@ def details_of(view: "AttemptView") -> Sequence[str]:
     said = [(name, form) for name, form in _DETAILS if name in known]
     if "gpu_memory_used" in known:
         said = [(name, form) for name, form in said if name != "gpu_memory_bytes"]
-    return [form.format(known[name].text) for name, form in said]
+    details = [form.format(known[name].text) for name, form in said]
+    mfu = mfu_percent(view.figures, view.gpu, view.precision, gpus)
+    return details if mfu is None else [f"MFU {mfu:.1f} %", *details]
 
 
 _DETAILS = (
@@ -227,7 +237,7 @@ def holder_of(view: "AttemptView") -> str:
     return f"{view.refused.host} is held by {view.refused.holder} since {view.refused.since}"
 
 
-def news_of(view: "AttemptView") -> tuple[object, str]:
+def news_of(view: "AttemptView", gpus: Gpus) -> tuple[object, str]:
     """A line for a log, and what of it is news: a change of state, every tenth of a fetch or of the measuring."""
     at_ns = max(view.stage_since_ns, view.phase_since_ns or 0, view.ended_at_ns or 0)
     what, said = what_of(view), ""
@@ -243,7 +253,7 @@ def news_of(view: "AttemptView") -> tuple[object, str]:
         key, at_ns = (*key, fetch.name, tenth), max(at_ns, fetch.at_ns)
         said = f"{fetch.name} {f'{share:.0%}' if share is not None else binary_size(fetch.done_bytes)}"
     elif view.stage is Stage.RUNNING and (view.progress or view.rate):
-        key, at_ns, said = _live_news(view, key, at_ns)
+        key, at_ns, said = _live_news(view, gpus, key, at_ns)
     elif holder_of(view):
         said = holder_of(view)
         key = (*key, said)
@@ -253,7 +263,9 @@ def news_of(view: "AttemptView") -> tuple[object, str]:
     return key, f"{times.iso(at_ns)} {view.matrix}/{name_of(view)}{where}: {what}" + (f": {said}" if said else "")
 
 
-def _live_news(view: "AttemptView", key: tuple[object, ...], at_ns: int) -> tuple[tuple[object, ...], int, str]:
+def _live_news(
+    view: "AttemptView", gpus: Gpus, key: tuple[object, ...], at_ns: int
+) -> tuple[tuple[object, ...], int, str]:
     parts = []
     if view.progress is not None and view.progress.fraction is not None:
         key, at_ns = (*key, int(view.progress.fraction * 10)), max(at_ns, view.progress.at_ns)
@@ -262,4 +274,4 @@ def _live_news(view: "AttemptView", key: tuple[object, ...], at_ns: int) -> tupl
         mean = f", mean {figure(view.rate.mean)}" if view.rate.mean is not None else ""
         key, at_ns = (*key, "rate"), max(at_ns, view.rate.at_ns)
         parts.append(f"{figure(view.rate.value)} {view.rate.unit}{mean}")
-    return key, at_ns, ", ".join([*parts, *details_of(view)])
+    return key, at_ns, ", ".join([*parts, *details_of(view, gpus)])

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from console.catalog import shelf
 from console.cli.live import LineDisplay, TableDisplay, render
-from console.cli.live_rows import bar, clock, worth_showing
+from console.cli.live_rows import bar, clock, details_of, worth_showing
 from console.cli.printing import cell_width
 from console.desk.board import Board
 from console.model import events as ev
@@ -43,14 +44,16 @@ class Recorder:
             ev.Envelope(at_ns=self.now_ns, event=event, run=RUN, attempt=attempt, seq=len(self.events) + 1)
         )
 
-    def plan(self, name: str, position: int, hosts: tuple[str, ...], metric: str = "output_tokens_per_s") -> None:
+    def plan(
+        self, name: str, position: int, hosts: tuple[str, ...], metric: str = "output_tokens_per_s", precision: str = ""
+    ) -> None:
         cell: dict[str, object] = {
             "matrix": MATRIX,
             "id": f"llama-3.1-70b-in128-out{position}",
             "title": "Llama",
             "model": "m/m",
         }
-        cell |= {"workload": "vllm-throughput", "metric": metric, "nodes": 1, "references": []}
+        cell |= {"workload": "vllm-throughput", "metric": metric, "precision": precision, "nodes": 1, "references": []}
         self.tell(
             ev.AttemptPlanned(
                 matrix=MATRIX,
@@ -142,7 +145,8 @@ def training() -> Recorder:
             label="", matrices=(MATRIX,), hosts=("node01",), operator="me", version="0", attempts=1, simulated=False
         )
     )
-    rec.plan("a1", 0, ("node01",), "tflops_per_s_per_gpu")
+    rec.plan("a1", 0, ("node01",), "tflops_per_s_per_gpu", "FP8")
+    rec.tell(ev.PreflightDone((), {"node01": Conditions(gpu="MI300X")}), "a1")
     rec.tell(ev.StageEntered(Stage.RUNNING), "a1")
     rec.tell(PhaseSeen(rec.now_ns, Phase.MEASURING), "a1")
     figures = {"tokens_per_s_per_gpu": 11916.2, "tokens_per_s_per_node": 95329.6, "step_s": 11.0, "loss": 7.2722}
@@ -176,6 +180,16 @@ def test_a_training_rows_step_is_news_for_a_log(capsys: pytest.CaptureFixture[st
         "measuring: 50% of 50 steps, 690.2 TFLOP/s/GPU, mean 690.2, 11,916 tok/s/GPU, 95,330 tok/s/node, 11 s/step, "
         "loss 7.272, memory 74.9 %"
     )
+
+
+def test_with_the_gpus_specification_the_step_has_an_mfu() -> None:
+    rec = training()
+    board = Board()
+    board.apply(rec.events)
+    view = board.attempt("a1")
+    assert view is not None
+    assert details_of(view, shelf.load().gpus)[0] == "MFU 26.4 %"
+    assert details_of(view, {})[0] == "11,916 tok/s/GPU"
 
 
 def test_a_low_terminal_shows_what_runs_and_what_failed_and_counts_the_rest() -> None:

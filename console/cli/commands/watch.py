@@ -18,11 +18,11 @@ def main(front: Front, run: str) -> Exit:
     Watching changes nothing: leave with Ctrl-C, the run goes on.
     """
     from console.cli import ending, follow, live
-    from console.desk import history
+    from console.desk import desk, history
 
     settings = front.settings()
     row = history.find_run(settings, run)
-    display = live.display(row.run)
+    display = live.display(row.run, desk.fleet_catalog(settings).gpus)
     try:
         ended = asyncio.run(follow.watch(settings, row.run, display))
     finally:
