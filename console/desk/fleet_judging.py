@@ -1,6 +1,7 @@
 """Verdicts for the live fleet feed: every look judged beside the newest of all other hosts, off the event loop."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -8,6 +9,7 @@ from concurrent.futures import Executor
 import msgspec
 
 from console.desk import health
+from console.desk.errors import DeskError
 from console.desk.fleet_events import FleetEvent, Seen
 from console.desk.settings import Settings
 from console.fleet.host import Fleet, Host
@@ -53,6 +55,8 @@ class LiveJudge:
             self._tell(self._seen[host.name])
 
     def _verdict(self, host: Host, facts: dict[str, HostFacts]) -> HostHealth:
+        with contextlib.suppress(DeskError):  # a file broken meanwhile: what was read of it before still holds
+            self._judging.look_up_acks()
         return self._judging.host(host, health.Looked(facts=facts))
 
     def _failed(self, host: Host, why: str) -> None:

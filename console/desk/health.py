@@ -68,8 +68,13 @@ class Judging:
         self._question = question
         self._checks = choose(question.selection)
         self._catalog = desk.catalog(settings, fleet)
+        self._settings = settings
         self._acks = kept_acks.load(settings)
         self._server = self._catalog.server(question.server) if question.server else None
+
+    def look_up_acks(self) -> None:
+        """Take up what was acknowledged since. Raises DeskError."""
+        self._acks = kept_acks.load(self._settings)
 
     def report(self, hosts: Sequence[Host], looked: Looked) -> Report:
         """The report over these hosts, in their order."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from console.health.kernel_log import Fault, faults, span
 from console.health.rules.base import Say, rule
-from console.model.facts import Known, Unknown, value_or
+from console.model.facts import HostFacts, Known, Unknown, value_or
 from console.model.finding import Ack, Finding
 
 SLACK_NS = 60_000_000_000
@@ -31,7 +31,7 @@ def kernel_log(say: Say) -> Iterable[Finding]:
         yield say.unknown("the kernel log", fact, expected="no fault since boot")
         return
     log = fact.value
-    found = faults(log.lines, since_ns=None if log.this_boot else _booted_ns(say))
+    found = faults(log.lines, since_ns=None if log.this_boot else booted_ns(say.facts))
     for fault in found:
         yield _finding(say, fault, log.source)
     reach = f"{len(log.lines)} lines of {log.source}, {span(log.lines)}"
@@ -82,13 +82,12 @@ def _boot(say: Say) -> str:
     return value_or(say.facts.system.boot_id, "")
 
 
-def _booted_ns(say: Say) -> int | None:
-    """When the host booted, on its own clock."""
-    uptime = say.facts.system.uptime_s
-    if isinstance(uptime, Unknown) or not say.facts.read_at_ns:
+def booted_ns(facts: HostFacts) -> int | None:
+    """When a host booted, on its own clock, with some slack; None where it is not known."""
+    if isinstance(facts.system.uptime_s, Unknown) or not facts.read_at_ns:
         return None
-    offset = say.facts.clock.value.offset_ns if isinstance(say.facts.clock, Known) else 0
-    return say.facts.read_at_ns + offset - round(uptime.value * 1e9) - SLACK_NS
+    offset = facts.clock.value.offset_ns if isinstance(facts.clock, Known) else 0
+    return facts.read_at_ns + offset - round(facts.system.uptime_s.value * 1e9) - SLACK_NS
 
 
 def _filled(remedy: str, bdf: str) -> str:
