@@ -1,6 +1,7 @@
 """The engine of one host: requests by docker-py in a few shared threads, long waits as native async ones."""
 
 import asyncio
+import contextlib
 import functools
 import io
 import re
@@ -15,6 +16,7 @@ import docker.constants
 import docker.errors
 import requests.exceptions
 
+from console.fleet.engine.asking import Asking
 from console.fleet.engine.bridge import Bridge, BridgeAdapter, DialFailed, mount
 from console.fleet.engine.dial import Dial
 from console.fleet.engine.errors import (
@@ -91,7 +93,7 @@ class Engine:
 
     async def path(self, target: str, **query: str | int) -> str:
         """A request target of the pinned API version."""
-        await self._ready()
+        await self._agree()
         given = {name: value for name, value in query.items() if value != ""}
         return f"/v{self._api}{target}" + (f"?{urlencode(given)}" if given else "")
 
@@ -105,16 +107,24 @@ class Engine:
 
     async def engine_facts(self) -> facts.Engine:
         """What a survey wants to know of the engine: versions, root folder, images, and who can reach GPUs."""
-        version, info, images, listed = await asyncio.gather(
-            self.version(), self.info(), self._ask(lambda client: client.images()), self.containers()
-        )
-        return engine_record(version, info, [image_from(image) for image in images], await self._look_closer(listed))
+        asking = Asking(self.dial, self._timeout_s)
+        async with self._turn, contextlib.aclosing(asking):
+            version = await asking.table(await self.path("/version"))
+            info = await asking.table(await self.path("/info"))
+            images = await asking.rows(await self.path("/images/json"))
+            listed = [listed_from(item) for item in await asking.rows(await self.path("/containers/json", all=1))]
+            seen = await self._look_closer(asking, listed)
+        return engine_record(version, info, [image_from(image) for image in images], seen)
 
-    async def _look_closer(self, listed: Iterable[ContainerListed]) -> list[ContainerSeen]:
+    async def _look_closer(self, asking: Asking, listed: Iterable[ContainerListed]) -> list[ContainerSeen]:
         """Inspect those that may hold GPUs: the list does not say which devices a container was given."""
-        wanted = [item.id for item in listed if item.state not in ("exited", "dead") or LABEL in item.labels]
-        seen = await asyncio.gather(*(self.find(item) for item in wanted))
-        return [item for item in seen if item is not None]
+        seen = []
+        for item in listed:
+            if item.state not in ("exited", "dead") or LABEL in item.labels:
+                with contextlib.suppress(ContainerAbsent):  # it went away in between
+                    target = await self.path(f"/containers/{quote(item.id, safe='')}/json")
+                    seen.append(container_from(await asking.table(target)))
+        return seen
 
     # --- containers
 
@@ -235,10 +245,16 @@ class Engine:
         if self._client is not None:
             self._client.close()
 
+    async def _agree(self) -> None:
+        """Settle on an API version, once."""
+        async with self._first:
+            if not self._api:
+                self._api = self._pinned(await self.ping())
+
     async def _ready(self) -> docker.APIClient:
+        await self._agree()
         async with self._first:
             if self._client is None:
-                self._api = self._pinned(await self.ping())
                 self._bridge = Bridge(self.dial)
                 self._client = _client(self._bridge, self._api, self._timeout_s)
             return self._client

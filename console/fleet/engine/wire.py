@@ -157,14 +157,14 @@ async def exchange(
         async with asyncio.timeout(head_timeout_s):
             reader, writer = await dial.open()
     except TimeoutError:
-        raise _silent(dial, head_timeout_s) from None
+        raise silent(dial, head_timeout_s) from None
     try:
         answer = Answer(dial.host, reader, writer, h11.Connection(h11.CLIENT))
         try:
             async with asyncio.timeout(head_timeout_s):
                 await answer.send(method, target, headers, body)
         except TimeoutError:
-            raise _silent(dial, head_timeout_s) from None
+            raise silent(dial, head_timeout_s) from None
         if answer.status >= 400:
             raise classify(dial.host, message_of(await answer.text()), answer.status, pulling=pulling)
         yield answer
@@ -181,7 +181,8 @@ def message_of(text: str) -> str:
     return str(found) if found else text.strip()
 
 
-def _silent(dial: Dial, seconds: float) -> EngineError:
+def silent(dial: Dial, seconds: float) -> EngineError:
+    """The error for an engine that has not answered in time."""
     return EngineError(
         dial.host,
         f"the engine did not answer within {seconds:g} s ({dial.describes})",
