@@ -1,7 +1,5 @@
 """Everything the views of the Host screen draw from, gathered once for a drawing."""
 
-from collections.abc import Sequence
-
 import msgspec
 
 from console.desk.expectations import Expected
@@ -30,6 +28,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     why_unexpected: str = ""
     acks: tuple[Ack, ...] = ()
     active: tuple[AttemptView, ...] = ()
+    ended: tuple[AttemptView, ...] = ()
     words: str = ""
     only_bad: bool = False
     simulated: bool = False
@@ -55,7 +54,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         return ""
 
 
-def ended_on(world: World, host: str) -> Sequence[AttemptView]:
+def ended_on(world: World, host: str) -> tuple[AttemptView, ...]:
     """Attempts that ran on a host before, the newest first."""
     found = [
         view
@@ -63,4 +62,4 @@ def ended_on(world: World, host: str) -> Sequence[AttemptView]:
         for view in world.board.attempts(run.run)
         if view.outcome is not None and view.started_at_ns is not None and host in view.hosts
     ]
-    return sorted(found, key=lambda view: view.ended_at_ns or 0, reverse=True)
+    return tuple(sorted(found, key=lambda view: view.ended_at_ns or 0, reverse=True))

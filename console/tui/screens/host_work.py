@@ -84,14 +84,13 @@ def _container(item: GpuContainer) -> Row:
 
 def _process(item: GpuProcess) -> Row:
     held = f"holds {size(item.vram_bytes)}" if item.vram_bytes is not None else "holds a GPU"
-    where = (
-        f" of {len(item.gpus)} GPUs" if len(item.gpus) > 1 else f" of {clean_line(item.gpus[0])}" if item.gpus else ""
-    )
+    where = ""
+    if item.gpus:
+        where = f" of {len(item.gpus)} GPUs" if len(item.gpus) > 1 else f" of {clean_line(item.gpus[0])}"
     inside = f" in container {clean_line(item.container[:12])}" if item.container else ""
-    name = ((clean_line(item.name) or "process", "accent"), (f"  pid {item.pid}", "dim"))
-    return Row(
-        f"process {item.pid}", (("□ process", "warn"), name, f"{held}{where}{inside}", "", clean_line(item.user))
-    )
+    name: Cell = ((clean_line(item.name) or "process", "accent"), (f"  pid {item.pid}", "dim"))
+    cells: tuple[Cell, ...] = (("○ process", "warn"), name, f"{held}{where}{inside}", "", clean_line(item.user))
+    return Row(f"process {item.pid}", cells)
 
 
 def detail(
