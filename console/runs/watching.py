@@ -63,14 +63,16 @@ class Watch:
         file = beats.BeatFile(office.folder, self._ledger.attempt, host)
         try:
             while True:
-                why = "the readings ended"
+                why, again = "the readings ended", True
                 try:
                     async with contextlib.aclosing(office.site.telemetry(host)) as items:
                         async for item in items:
                             file.append(item)
                 except SiteError as error:
-                    why = error.message
+                    why, again = error.message, error.retry
                 file.append(Gap(None, why, RETRY_S))
+                if not again:
+                    return  # a refused sign-in is not tried again and again
                 await asyncio.sleep(RETRY_S)
         except StoreError as error:
             await self._ledger.tell(Noticed(f"readings of {host} are not kept: {error}", "warning"))
