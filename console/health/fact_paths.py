@@ -1,5 +1,6 @@
 """Facts by the path that server profiles name them with."""
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ class Placed(msgspec.Struct, frozen=True):
     fact: Known[Any] | Unknown
 
 
+@cache
 def known_paths() -> tuple[str, ...]:
     """Every path a profile may name."""
     return (

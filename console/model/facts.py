@@ -149,7 +149,7 @@ class CachedModel(msgspec.Struct, frozen=True, kw_only=True):
         return self.revision is not None and not self.missing and self.incomplete == 0
 
 
-class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
+class HostFacts(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     """One probe of one host; `read_at_ns` is our clock."""
 
     host: str

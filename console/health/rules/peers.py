@@ -1,7 +1,10 @@
 """Agreement with the rest of the fleet: what most hosts of the same kind have."""
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
 
 from console.health.rules.base import Say, rule
 from console.model.facts import Gpu, HostFacts, Known, Unknown
@@ -92,6 +95,34 @@ def kind(facts: HostFacts) -> tuple[str, str, str]:
     return (_text(facts.system.product) or "", cpu_name(cpu) if cpu else "", devices)
 
 
+class Traits(msgspec.Struct, frozen=True):
+    """What a host is compared by: its kind, and a value for each of ASPECTS in their order."""
+
+    kind: tuple[str, str, str]
+    aspects: tuple[str | None, ...]
+
+
+_TRAITS: dict[int, tuple["weakref.ref[HostFacts]", Traits]] = {}
+"""Of facts that are still in use, by their identity: every host is compared with every other."""
+
+
+def traits(facts: HostFacts) -> Traits:
+    """What a host is compared by, reckoned once for as long as its facts are kept."""
+    key = id(facts)
+    kept = _TRAITS.get(key)
+    if kept is not None and kept[0]() is facts:
+        return kept[1]
+    made = Traits(kind(facts), tuple(read(facts) for read in ASPECTS.values()))
+    _TRAITS[key] = weakref.ref(facts, lambda gone: _forget(key, gone)), made
+    return made
+
+
+def _forget(key: int, gone: "weakref.ref[HostFacts]") -> None:
+    kept = _TRAITS.get(key)
+    if kept is not None and kept[0] is gone:  # else other facts have taken the place meanwhile
+        del _TRAITS[key]
+
+
 @rule(
     "peers",
     "peers",
@@ -103,16 +134,20 @@ def kind(facts: HostFacts) -> tuple[str, str, str]:
 )
 def peers(say: Say) -> Iterable[Finding]:
     """One finding for each aspect in which most others agree and this host differs."""
-    own_kind = kind(say.facts)
-    others = [facts for name, facts in say.case.peers.items() if name != say.facts.host and kind(facts) == own_kind]
+    mine = traits(say.facts)
+    others = [
+        other
+        for name, facts in say.case.peers.items()
+        if name != say.facts.host and (other := traits(facts)).kind == mine.kind
+    ]
     if len(others) < LEAST_PEERS:
         few = Unknown("too few to compare", f"{len(others)} other hosts of this kind were looked at")
         yield say.unknown("what hosts of this kind have", few, waived="no peers")
         return
     differs = False
-    for aspect, read in ASPECTS.items():
-        own = read(say.facts)
-        counts = Counter(value for facts in (*others, say.facts) if (value := read(facts)) is not None)
+    for place, aspect in enumerate(ASPECTS):
+        own = mine.aspects[place]
+        counts = Counter(value for each in (*others, mine) if (value := each.aspects[place]) is not None)
         if own is None or not counts:
             continue
         usual, number = counts.most_common(1)[0]

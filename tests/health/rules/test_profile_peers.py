@@ -9,6 +9,7 @@ import pytest
 
 from console.health.expectation import adjusted
 from console.health.report import HostHealth, Selection, Waiver, choose, judge
+from console.health.rules import peers as peer_rules
 from console.model.facts import HostFacts, Known, Unknown
 from console.model.finding import Case, State
 from console.model.profile import Expectation, GpuSpec, ServerProfile
@@ -140,3 +141,14 @@ def test_hosts_of_another_kind_are_not_peers(check: Judge, change: Change, healt
     }
     (found,) = check(healthy, "peers", peers=others).findings
     assert (found.state, found.waived) == (State.UNKNOWN, "no peers")
+
+
+def test_what_hosts_are_compared_by_is_kept_as_long_as_their_facts(healthy: HostFacts) -> None:
+    facts = msgspec.structs.replace(healthy)
+    first = peer_rules.traits(facts)
+    kept = len(peer_rules._TRAITS)
+
+    assert peer_rules.traits(facts) is first
+    assert peer_rules.traits(msgspec.structs.replace(healthy)) == first
+    del facts
+    assert len(peer_rules._TRAITS) == kept - 1
