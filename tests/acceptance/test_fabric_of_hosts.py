@@ -127,6 +127,27 @@ def test_a_job_that_stalls_is_told_apart_from_one_that_is_late(lab: "Played") ->
     assert lab.containers() == {}
 
 
+def test_a_console_that_is_killed_while_bytes_are_moved_is_taken_up_again(lab: "Played", kit: "Kit") -> None:
+    def moving() -> bool:
+        with Tail(StateFolder.open(lab.home / "store")) as tail:
+            rows = tail.attempts(run)
+        return any("moving bytes" in row.detail for row in rows) and bool(lab.containers())
+
+    with lab.slowly(), lab.faults(Fault("rail-dead", host=SECOND)):
+        started = lab.start("run", *TWO_NODES)
+        run = kit.run_id(kit.read_until(started, r"1 attempt"))
+        kit.eventually(moving)
+        started.kill()
+        kit.end(started)
+    left = lab.containers()
+    resumed = lab.run("run", "--resume", run, "--json")
+
+    assert left == {FIRST: ["instinct-claim"], SECOND: ["instinct-claim"]}
+    assert resumed.code == 0, resumed.err
+    assert [row["state"] for row in resumed.json["rows"]] == ["ok"]
+    assert lab.containers() == {}
+
+
 def test_folders_ports_and_frames_that_differ_are_seen(kit: "Kit") -> None:
     """Failures of hosts stay with them, so this lab is its own."""
     faults = [Fault("port-taken", host=FIRST), Fault("unshared-cache", host=THIRD), Fault("mtu-mixed", host="*-05")]
