@@ -3,10 +3,14 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from console.catalog.shelf import shipped_folder
 
 if TYPE_CHECKING:
     from tests.cli.conftest import RunCli
@@ -117,3 +121,19 @@ def test_unreachable_hosts_block_their_attempts(cli: "RunCli", fleet_file: objec
     attempts = 6 if place == "each" else 2
     assert done.out.startswith(f"{attempts} attempts: 2 cells on 3 hosts; {attempts} blocked, 0 spoiled, 0 ready\n")
     assert done.code == 3
+
+
+def test_a_row_without_gpus_gets_no_device(cli: "RunCli", tmp_path: Path) -> None:
+    shutil.copytree(shipped_folder() / "examples" / "own-program", tmp_path / "own")
+    file = tmp_path / "own" / "matrices" / "rccl-bandwidth.toml"
+    file.write_text(file.read_text().replace("gpus_per_node = 8", "gpus_per_node = 0"))
+    image = next((tmp_path / "own" / "images").glob("*.toml"))
+    image.write_text(image.read_text().replace("infiniband = true", "infiniband = false"))
+    words = ("plan", "rccl-bandwidth", "--profiles", str(tmp_path / "own"), "--server", "mi300x-2x9654")
+
+    [attempt] = json.loads(cli(*words, "--json").out)
+    assert (attempt["nodes"][0]["devices"], attempt["nodes"][0]["groups"]) == ([], [])
+    assert not [finding for finding in attempt["findings"] if finding["effect"] == "block"]
+    out = cli(*words).out
+    assert "   devices  none" in out.splitlines()
+    assert "--device" not in out
