@@ -227,7 +227,7 @@ class FleetScreen(ConsoleScreen):
     def action_run_here(self) -> None:
         """To the matrices."""
         host = self._current()
-        self.app.chosen_host = host.name if host else None
+        self.app.wanted_host = host.name if host else None
         self.app.action_go("matrix")
 
     def action_live(self) -> None:

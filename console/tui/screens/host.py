@@ -8,52 +8,23 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.widgets import Input
 
-from console.desk.expectations import Expected
-from console.model.finding import Ack, State
 from console.tui import marks
-from console.tui.keys import Key, bindings, shown
-from console.tui.link import Answer
+from console.tui.keys import bindings, shown
 from console.tui.marks import Span
 from console.tui.screens import host_head
 from console.tui.screens.base import ConsoleScreen
-from console.tui.screens.host_panes import FactsPane, FindingsPane, GpusPane, KernelPane, Listing, Pane, WorkPane
+from console.tui.screens.host_asks import Asks
+from console.tui.screens.host_listing import Listing, Pane
+from console.tui.screens.host_panes import FactsPane, FindingsPane, GpusPane, KernelPane, WorkPane
 from console.tui.screens.host_plots import TelemetryPane
-from console.tui.screens.host_subject import Subject, ended_on
+from console.tui.screens.host_subject import Subject, ended_on, next_bad
+from console.tui.screens.host_tabs import KEYS, TABS, tabs
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.lines import Lines, para, wrap
-from console.tui.widgets.tabs import Tab, TabLine
+from console.tui.widgets.tabs import TabLine
 from console.tui.world import Changes
 
-_KEYS = (
-    Key("host.findings", "f", "tab('findings')", "Findings: what is wrong, why, and what to do"),
-    Key("host.facts", "a", "tab('facts')", "Facts by area, each beside what it should be"),
-    Key("host.gpus", "d", "tab('gpus')", "GPUs: live figures and a picture of the server"),
-    Key("host.telemetry", "t", "tab('telemetry')", "Telemetry: the last minutes of every GPU"),
-    Key("host.kernel", "e", "tab('kernel')", "Kernel log: faults and their lines"),
-    Key("host.work", "w", "tab('work')", "What runs here, and what ran"),
-    Key("host.next_view", "right", "turn(1)", "Next view"),
-    Key("host.previous_view", "left", "turn(-1)", "View before"),
-    Key("host.copy", "y", "copy", "Copy what is under the cursor: the remedy, the command, the address", "copy"),
-    Key("host.copy_all", "Y", "copy_all", "Copy all that the view shows, as Markdown"),
-    Key("host.metric", "v", "metric(1)", "Plot another figure", "figure"),
-    Key("host.metric_back", "V", "metric(-1)", "Plot the figure before"),
-    Key("host.alone", "space", "alone", "Plot the GPU under the cursor alone, or all", "alone"),
-    Key("host.acknowledge", "x", "acknowledge", "Let a kernel-log fault rest, or take that back", "let rest"),
-    Key("host.only_bad", "o", "only_bad", "Only what is not as it should be, or everything", "only bad"),
-    Key("host.filter", "slash", "filter", "Filter as you type", "filter"),
-    Key("host.again", "r", "again", "Look at the host again now", "look again"),
-    Key("host.next", "n", "step(1)", "Next host", "next host"),
-    Key("host.previous", "p", "step(-1)", "Host before"),
-    Key("host.next_bad", "N", "step_bad", "Next host with something wrong"),
-    Key("host.choose", "h", "choose_host", "Choose a host by name"),
-    Key("host.live", "l", "live", "What runs on this host, live"),
-    Key("host.run", "m", "run_here", "Choose a matrix to run"),
-)
-_TABS = ("findings", "facts", "gpus", "telemetry", "kernel", "work")
-_NAMES = {"findings": "findings", "facts": "facts", "gpus": "GPUs", "telemetry": "telemetry", "kernel": "kernel log",
-          "work": "work"}  # fmt: skip
 _FILTERED = ("findings", "facts")
-_HEAD_LINES = 5
 
 
 class HostScreen(ConsoleScreen):
@@ -67,8 +38,8 @@ class HostScreen(ConsoleScreen):
         "sockets, GPUs, adapters and links. Telemetry: the last ten minutes. Kernel log: faults by class and\n"
         "device. Work: what runs here, and what ran."
     )
-    KEYS = _KEYS
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(_KEYS)]
+    KEYS = KEYS
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KEYS)]
     TICKS = True
 
     def __init__(self) -> None:
@@ -77,8 +48,7 @@ class HostScreen(ConsoleScreen):
         self._host: str | None = None
         self._only_bad = False
         self._words = ""
-        self._expected: dict[str, tuple[object, Expected | None, str]] = {}
-        self._acks: tuple[Ack, ...] = ()
+        self._asks: Asks | None = None
         self._drawn = ("", "")
 
     def body(self) -> ComposeResult:
@@ -126,30 +96,37 @@ class HostScreen(ConsoleScreen):
         self._drawn = name, self._tab
         if name != self._host:
             self._host = name
-            self._ask_acks()
-        self._ask_expected(subject)
+            self.asks.ask_acks()
+        self.asks.ask_expected(self.world.fleet_file, name, subject.facts)
         self._draw_head(subject)
-        self._draw_tabs(subject)
+        self.query_one(TabLine).show(tabs(subject, self._key), self._tab, self._right(subject))
         pane = self._pane()
         if isinstance(pane, TelemetryPane):
             pane.show_history(subject, self.world.fleet.history(name))
         else:
             pane.show(subject, fresh=fresh)
 
+    @property
+    def asks(self) -> Asks:
+        """What was read beside the screen."""
+        if self._asks is None:
+            self._asks = Asks(self.link, self.redraw, lambda why: self.app.say(why, error=True))
+        return self._asks
+
     def _subject(self, name: str) -> Subject:
         view = self.world.fleet.host(name)
         if view is None:
             raise KeyError(name)
-        expected = self._expected.get(name)
+        expected, why_unexpected = self.asks.expected(name)
         filtered = self._tab in _FILTERED
         return Subject(
             view=view,
             now_ns=self.world.clock(),
             facts=self.world.fleet.facts(name),
             health=self.world.fleet.health(name),
-            expected=expected[1] if expected is not None else None,
-            why_unexpected=expected[2] if expected is not None else "",
-            acks=self._acks,
+            expected=expected,
+            why_unexpected=why_unexpected,
+            acks=self.asks.acks,
             active=tuple(self.world.on_host(name)),
             ended=ended_on(self.world, name) if self._tab == "work" else (),
             words=self._words if filtered else "",
@@ -160,37 +137,17 @@ class HostScreen(ConsoleScreen):
     def _draw_head(self, subject: Subject) -> None:
         head = self.query_one("#head", Lines)
         names = [host.name for host in self.world.fleet.hosts()]
-        place = f"host {names.index(subject.name) + 1} of {len(names)}"
-        lines = host_head.header(subject.view, subject.facts, place, subject.now_ns, self._key("host.again"))
+        place = f"{names.index(subject.name) + 1}/{len(names)}"
+        brief = self.has_class("-low")
+        lines = host_head.header(
+            subject.view, subject.facts, place, subject.now_ns, self._key("host.again"), brief=brief
+        )
         head.show(lines)
         width = max(20, self.size.width - 3)
-        wanted = min(_HEAD_LINES, sum(len(wrap(line, width)) for line in lines))
+        wanted = min(4 if brief else 6, sum(len(wrap(line, width)) for line in lines))
         current = head.styles.inline.height
         if current is None or int(current.value) != wanted:
             head.styles.height = wanted
-
-    def _draw_tabs(self, subject: Subject) -> None:
-        counts = subject.view.counts
-        work = len(subject.active) or (1 if subject.view.row is not None and subject.view.row.running else 0)
-        faults = [
-            item
-            for item in (subject.health.findings if subject.health is not None else ())
-            if item.check.startswith("kernel.log.") and not item.waived
-        ]
-        badges: dict[str, Span] = {"work": (str(work), "busy")} if work else {}
-        for state, number in (
-            (State.FAIL, counts.failed),
-            (State.UNKNOWN, counts.unknown),
-            (State.WARN, counts.warned),
-        ):
-            if number:
-                badges["findings"] = f"{marks.HEALTH[state].glyph}{number}", marks.HEALTH[state].role
-                break
-        if faults:
-            worst = State.FAIL if any(item.state is State.FAIL for item in faults) else State.WARN
-            badges["kernel"] = f"{marks.HEALTH[worst].glyph}{len(faults)}", marks.HEALTH[worst].role
-        tabs = [Tab(tab, self._key(f"host.{tab}"), _NAMES[tab], badges.get(tab, ("", ""))) for tab in _TABS]
-        self.query_one(TabLine).show(tabs, self._tab, self._right(subject))
 
     def _right(self, subject: Subject) -> Sequence[Span]:
         if self._tab == "facts" and subject.expected is not None:
@@ -203,7 +160,7 @@ class HostScreen(ConsoleScreen):
         return ()
 
     def _key(self, identity: str) -> str:
-        return next(shown(key, self.app.changed_keys) for key in _KEYS if key.id == identity)
+        return next(shown(key, self.app.changed_keys) for key in KEYS if key.id == identity)
 
     def note(self) -> Span:
         """The filter in force."""
@@ -213,52 +170,13 @@ class HostScreen(ConsoleScreen):
         parts += [f"with {self._words}"] if self._words else []
         return ", ".join(parts), "accent"
 
-    # -- what is not on the board
-
-    def _ask_expected(self, subject: Subject) -> None:
-        """What its facts should be, once for every look."""
-        facts, fleet, settings = subject.facts, self.world.fleet_file, self.link.settings
-        known = self._expected.get(subject.name)
-        if facts is None or fleet is None or (known is not None and known[0] is facts):
-            return
-        name = subject.name
-        self._expected[name] = facts, known[1] if known is not None else None, ""
-
-        def expectations() -> Expected:
-            from console.desk.expectations import of
-
-            return of(settings, fleet, name, facts)
-
-        def told(answer: Answer) -> None:
-            self._expected[name] = facts, answer.value, answer.error or ""
-            self.redraw()
-
-        self.link.work(expectations, told)
-
-    def _ask_acks(self) -> None:
-        settings = self.link.settings
-
-        def acknowledged() -> tuple[Ack, ...]:
-            from console.desk import acks
-
-            return acks.load(settings)
-
-        def told(answer: Answer) -> None:
-            if answer.error is not None:
-                self.app.say(answer.error, error=True)
-                return
-            self._acks = answer.value
-            self.redraw()
-
-        self.link.work(acknowledged, told)
-
     # -- views
 
     def _pane(self) -> Pane:
         return self.query_one(f"#{self._tab}", Pane)
 
     def _show_tab(self) -> None:
-        for tab in _TABS:
+        for tab in TABS:
             self.query_one(f"#{tab}").display = tab == self._tab
         self._pane().query_one(Grid).focus()
 
@@ -271,7 +189,7 @@ class HostScreen(ConsoleScreen):
 
     def action_turn(self, by: int) -> None:
         """The view beside."""
-        self.action_tab(_TABS[(_TABS.index(self._tab) + by) % len(_TABS)])
+        self.action_tab(TABS[(TABS.index(self._tab) + by) % len(TABS)])
 
     def on_tab_line_picked(self, event: TabLine.Picked) -> None:
         """A click on a tab."""
@@ -390,14 +308,10 @@ class HostScreen(ConsoleScreen):
 
     def action_step_bad(self) -> None:
         """The next one that fails, warns, is unknown, or is away."""
-        hosts = self.world.fleet.hosts()
-        names = [host.name for host in hosts]
-        start = names.index(self.host) + 1 if self.host is not None else 0
-        for host in (*hosts[start:], *hosts[:start]):
-            if host.name != self.host and (host.state == "no answer" or host.health not in (None, State.PASS)):
-                self._go(host.name)
-                return
-        self.app.say("no other host has anything wrong")
+        found = next_bad(self.world.fleet.hosts(), self.host)
+        if found is None:
+            self.app.say("no other host has anything wrong")
+        self._go(found)
 
     def action_choose_host(self) -> None:
         """One of all."""
@@ -418,7 +332,7 @@ class HostScreen(ConsoleScreen):
 
     def action_run_here(self) -> None:
         """To the matrices, with this host."""
-        self.app.chosen_host = self.host
+        self.app.wanted_host = self.host
         self.app.action_go("matrix")
 
     def action_acknowledge(self) -> None:
@@ -432,5 +346,5 @@ class HostScreen(ConsoleScreen):
 
     def _acknowledged(self, said: str) -> None:
         self.app.say(said)
-        self._ask_acks()
+        self.asks.ask_acks()
         self.link.look_again(self.host)

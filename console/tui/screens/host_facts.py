@@ -164,6 +164,22 @@ def rows(found: Mapping[str, Entry], wanted: Callable[[Expectation], str]) -> li
     return made
 
 
+def area(found: Mapping[str, Entry], key: str, wanted: Callable[[Expectation], str]) -> list[Para]:
+    """What a heading stands for: how many facts, how many are unknown, and those that differ."""
+    own = [item for item in found.values() if f"\n{item.fact.area}" == key]
+    held = sum(item.expected is not None for item in own)
+    made = [para(key.strip(), "bold"), para(f"{len(own)} facts; something is expected of {held}", "dim"), BLANK]
+    for item in own:
+        if item.differs and item.expected is not None:
+            mark = DIFFERS[item.expected.level]
+            text = f"{label(item.fact.name)} is {summary(item.fact)}, should be {clean_line(wanted(item.expected))}"
+            made.append(Para(((f"{mark.glyph} ", mark.role), (text, "")), 2))
+    lost = [label(item.fact.name) for item in own if item.mark is UNKNOWN]
+    if lost:
+        made.append(Para(((f"{UNKNOWN.glyph} not known: ", UNKNOWN.role), (", ".join(lost), "dim")), 2))
+    return made
+
+
 def summary(fact: Fact) -> Clean:
     """The value in one line; of GPUs what they have in common, or how far they differ."""
     known = [value.value for _, value in fact.values if isinstance(value, Known)]

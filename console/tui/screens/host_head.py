@@ -4,19 +4,27 @@ from console.desk.fleet_board import HostView
 from console.model.facts import HostFacts, Known
 from console.model.text import clean_line
 from console.tui.fleet_detail import absence, hardware, headline
-from console.tui.widgets.lines import Line, Para
+from console.tui.widgets.lines import Line, Para, para
 from console.tui.words import size, span_s
 
 
-def header(host: HostView, facts: HostFacts | None, place: str, now_ns: int, again: str) -> list[Para]:
-    """`place` says which host of how many this is."""
+def header(
+    host: HostView, facts: HostFacts | None, place: str, now_ns: int, again: str, *, brief: bool = False
+) -> list[Para]:
+    """`place` says which host of how many this is; `brief` leaves out what the facts say as well."""
     first: Line = headline(host, now_ns).spans
     extras = [place, *(f"@{group}" for group in host.groups)]
-    if facts is not None:
+    if facts is not None and not brief:
         extras += _now(host, facts)
     made = [Para((*first, ("   " + " · ".join(extras), "dim")), 2)]
     made += absence(host, now_ns, again)
-    return [*made, *(hardware(host) if facts is not None else ())]
+    if facts is None:
+        return made
+    if not brief:
+        return [*made, *hardware(host)]
+    row = host.row
+    parts = (row.gpus, row.cpu, f"BIOS {row.bios}", f"amdgpu {row.amdgpu}", f"ROCm {row.rocm}") if row else ()
+    return [*made, para(" · ".join(parts), "dim")]
 
 
 def _now(host: HostView, facts: HostFacts) -> list[str]:

@@ -88,16 +88,16 @@ def row(fault: Fault, ack: Ack | None, now_ns: int) -> Row:
 def detail(fault: Fault, lines: Sequence[KernelLine], ack: Ack | None, key: str) -> list[Para]:
     """What a fault means, what to do, and its newest lines; `key` lets it rest."""
     mark = marks.HEALTH[fault.rule.state]
-    where = f" on {fault.bdf}" if fault.bdf else ""
+    where = f" on {clean_line(fault.bdf)}" if fault.bdf else ""
     made = [
-        Para((mark.span, (f"  {fault.rule.id}{clean_line(where)}", "bold"), (f"  {fault.rule.category}", "dim")), 2),
+        Para((mark.span, (f"  {fault.rule.id}{where}", "bold"), (f"  {fault.rule.category}", "dim")), 2),
         labelled("means", fault.rule.means),
         labelled("remedy", clean_line(remedy(fault), 600), "accent"),
     ]
     if ack is not None:
         made.append(labelled("rests", clean_line(f"up to {utc(ack.until_ns)}: {ack.reason}", 600), "dim"))
     else:
-        made.append(labelled("dealt with", f"{key} lets what has happened so far rest, until it happens again", "dim"))
+        made.append(labelled("dealt?", f"{key} lets what has happened so far rest, until it happens again", "dim"))
     made.append(BLANK)
     left = len(lines) - LINES_SHOWN
     if left > 0:

@@ -1,10 +1,6 @@
-"""The views of the Host screen: each a table or a plot with a pane beside it, drawn from one subject."""
+"""The views of the Host screen that are lists: findings, facts, GPUs, kernel log, work."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
-
-from textual.app import ComposeResult
-from textual.containers import Container
 
 from console.desk import status
 from console.desk.expectations import agreement, text
@@ -13,84 +9,11 @@ from console.health.report import checks
 from console.model.finding import Check, Finding
 from console.tui.screens import host_facts, host_findings, host_gpus, host_kernel, host_work
 from console.tui.screens.host_facts import Entry
+from console.tui.screens.host_listing import Copied, Listing
 from console.tui.screens.host_subject import Subject
-from console.tui.widgets.grid import Column, Grid, Row
+from console.tui.widgets.grid import Grid, Row
 from console.tui.widgets.lines import Lines, Para
 from console.tui.widgets.topology import devices, picture
-
-Copied = tuple[str, str]
-"""What goes to the clipboard, and what it is called."""
-
-
-class Pane(Container):
-    """One view. `show` draws the subject; `copied` is what the copy keys take from it."""
-
-    def show(self, subject: Subject, *, fresh: bool) -> None:
-        """Draw; `fresh` when anything may differ, as for another host."""
-
-    def copied(self) -> Copied | None:
-        """What is under the cursor, to paste."""
-        return None
-
-    def copied_all(self) -> Copied | None:
-        """All of it, as Markdown."""
-        return None
-
-
-class Listing(Pane):
-    """A table and the row under its cursor in full."""
-
-    COLUMNS: ClassVar[Sequence[Column]] = ()
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.subject: Subject | None = None
-        self._drawn: object = None
-
-    def compose(self) -> ComposeResult:
-        """Both."""
-        yield Grid(self.COLUMNS)
-        yield Lines(classes="detail")
-
-    @property
-    def grid(self) -> Grid:
-        """The table."""
-        return self.query_one(Grid)
-
-    def show(self, subject: Subject, *, fresh: bool) -> None:
-        """The rows, made again only when what they come from has changed."""
-        before, self.subject = self.subject, subject
-        basis = self.basis(subject)
-        if basis != self._drawn or fresh:
-            self._drawn = basis
-            self.grid.set_rows(self.rows(subject), empty=self.why_empty(subject))
-        self.draw_detail(top=before is None or before.name != subject.name)
-
-    def basis(self, subject: Subject) -> object:
-        """What the rows depend on; equal means that nothing is drawn."""
-        return subject
-
-    def rows(self, subject: Subject) -> Sequence[Row]:
-        """The rows."""
-        return ()
-
-    def why_empty(self, subject: Subject) -> str:
-        """Why there are none."""
-        return subject.why_empty
-
-    def detail(self, subject: Subject, key: str) -> Sequence[Para]:
-        """A row in full."""
-        return ()
-
-    def draw_detail(self, *, top: bool = False) -> None:
-        """The row under the cursor."""
-        key = self.grid.current
-        lines = self.detail(self.subject, key) if self.subject is not None and key is not None else ()
-        self.query_one(Lines).show(lines, top=top)
-
-    def on_grid_moved(self, event: Grid.Moved) -> None:
-        """Another row."""
-        self.draw_detail(top=True)
 
 
 class FindingsPane(Listing):
@@ -186,7 +109,7 @@ class FactsPane(Listing):
         """The fact in full."""
         item = self._found.get(key)
         server = subject.expected.server if subject.expected is not None else ""
-        return host_facts.detail(item, text, server) if item is not None else ()
+        return host_facts.detail(item, text, server) if item is not None else host_facts.area(self._found, key, text)
 
     def copied(self) -> Copied | None:
         """The command that would show an unknown fact, else its value."""
@@ -211,6 +134,11 @@ class GpusPane(Listing):
     """The GPUs live, and a picture of the server."""
 
     COLUMNS = host_gpus.COLUMNS
+
+    @property
+    def beside(self) -> bool:
+        """The table needs all the width there is."""
+        return False
 
     def rows(self, subject: Subject) -> Sequence[Row]:
         """Each device and its partitions."""

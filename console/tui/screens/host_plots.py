@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 
 from console.desk.fleet_board import History
 from console.tui.screens import host_telemetry
-from console.tui.screens.host_panes import Copied, Pane
+from console.tui.screens.host_listing import Copied, Pane
 from console.tui.screens.host_subject import Subject
 from console.tui.screens.host_telemetry import METRICS, Metric
 from console.tui.widgets.grid import Grid, text_of
@@ -67,13 +67,14 @@ class TelemetryPane(Pane):
         known = [at for at, *values in zip(times, *curves.values(), strict=False) if not all(map(math.isnan, values))]
         top = host_telemetry.limit(subject.view.gpus, metric)
         title = f"{metric.title}{f' of {self._only}' if self._only else ''}{', simulated' if subject.simulated else ''}"
+        start_s = min(-_LEAST_S, min(known, default=0.0))
         plot.set_series(
             times,
             curves,
             unit=metric.unit,
             title=title,
             marks={name: name.rpartition(" ")[2][-1:] for name in curves},
-            window=(min(-_LEAST_S, min(known, default=0.0)), 0.0),
+            window=(start_s, 0.0),
             floor=0.0 if metric.name != "junction_c" else None,
             ceiling=top if metric.name in ("busy_percent", "throttle") else None,
             lines={"cap": top} if metric.name in ("power_w", "vram_used_bytes") and top else None,
@@ -81,7 +82,7 @@ class TelemetryPane(Pane):
         )
         width = grid.size.width or 80
         grid.set_columns(host_telemetry.columns(width))
-        grid.set_rows(host_telemetry.rows(history, metric, subject.view.gpus, width))
+        grid.set_rows(host_telemetry.rows(history, metric, subject.view.gpus, width, round(-start_s)))
 
     def copied_all(self) -> Copied | None:
         """The figures of every GPU."""

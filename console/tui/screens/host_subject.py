@@ -1,5 +1,7 @@
 """Everything the views of the Host screen draw from, gathered once for a drawing."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from console.desk.expectations import Expected
@@ -7,10 +9,8 @@ from console.desk.fleet_board import HostView
 from console.desk.views import AttemptView
 from console.health.report import HostHealth
 from console.model.facts import HostFacts
-from console.model.finding import Ack
+from console.model.finding import Ack, State
 from console.tui.world import World
-
-NOTHING = Expected()
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,3 +63,14 @@ def ended_on(world: World, host: str) -> tuple[AttemptView, ...]:
         if view.outcome is not None and view.started_at_ns is not None and host in view.hosts
     ]
     return tuple(sorted(found, key=lambda view: view.ended_at_ns or 0, reverse=True))
+
+
+def next_bad(hosts: Sequence[HostView], current: str | None) -> str | None:
+    """The next host after the current one, around the end, that is away or has findings that count."""
+    names = [host.name for host in hosts]
+    start = names.index(current) + 1 if current in names else 0
+    for host in (*hosts[start:], *hosts[:start]):
+        bad = host.state == "no answer" or host.health not in (None, State.PASS)
+        if bad and host.name != current:
+            return host.name
+    return None

@@ -9,9 +9,6 @@ from console.tui import marks
 from console.tui.widgets.grid import Cell, Column, Row
 from console.tui.widgets.topology import short
 
-STRIP = 40
-"""Cells of a strip where there is no more room."""
-
 
 class Metric(NamedTuple):
     """A reading that can be plotted: `per` divides it into `unit`; `top` is where its strip is full, 0 for its peak."""
@@ -35,7 +32,7 @@ METRICS = (
 
 def columns(width: int) -> tuple[Column, ...]:
     """The table's columns; the strip takes what the figures leave."""
-    figures = 3 + 8 + 4 * 9 + 6 * 2 + 2
+    figures = 3 + 8 + 4 * 9 + 7 * 2 + 1
     return (
         Column("gpu", "GPU", 3),
         Column("bdf", "address", 8),
@@ -73,15 +70,15 @@ def limit(live: Sequence[GpuLive], metric: Metric) -> float | None:
     return metric.top or None
 
 
-def rows(history: History, metric: Metric, live: Sequence[GpuLive], width: int) -> list[Row]:
-    """A row for each GPU: now, least, mean, most, and its strip; all strips to one scale."""
+def rows(history: History, metric: Metric, live: Sequence[GpuLive], width: int, last_s: int = 0) -> list[Row]:
+    """A row for each GPU: now, least, mean, most, and its strip of the last so many seconds; all to one scale."""
     read = {gpu.bdf: [value for value in values(gpu, metric) if not math.isnan(value)] for gpu in history.gpus}
     top = limit(live, metric) or max((max(known) for known in read.values() if known), default=0.0)
     room = columns(width)[-1].width
-    return [_row(gpu, metric, read[gpu.bdf], top, room) for gpu in history.gpus]
+    return [_row(gpu, metric, read[gpu.bdf], top, room, last_s) for gpu in history.gpus]
 
 
-def _row(gpu: GpuHistory, metric: Metric, known: Sequence[float], top: float, room: int) -> Row:
+def _row(gpu: GpuHistory, metric: Metric, known: Sequence[float], top: float, room: int, last_s: int) -> Row:
     figures: list[Cell] = [""] * 4
     if known:
         newest = gpu_now(gpu, metric)
@@ -92,7 +89,7 @@ def _row(gpu: GpuHistory, metric: Metric, known: Sequence[float], top: float, ro
             (_said(mean, metric), ""),
             (_said(most, metric), ""),
         ]
-    strip = shrink(values(gpu, metric), room)
+    strip = shrink(values(gpu, metric)[-last_s:], room)
     return Row(gpu.bdf, ((str(gpu.index), "accent"), short(gpu.bdf), *figures, (drawn(strip, top), "busy")))
 
 
