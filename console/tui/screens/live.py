@@ -36,7 +36,7 @@ _KEYS = (
     Key("live.wrap", "w", "wrap", "Wrap long lines of logs, or cut them off", "wrap"),
     Key("live.stamps", "T", "stamps", "Show when each line of the log came"),
     Key("live.part", "L", "part", "Which log: of the server, the client, a rank", "which log"),
-    Key("live.metric", "t", "metric", "Next reading of the GPUs: power, junction, busy, VRAM, clock, throttled", "readings"),
+    Key("live.metric", "t", "metric", "Next reading of the GPUs: power, junction, busy …", "readings"),
     Key("live.time", "x", "lately", "The last ten minutes, or the whole time"),
     Key("live.view", "v", "shows", "Plots and log, plots alone, log alone", "view"),
     Key("live.stop", "s", "stop", "Stop the attempt", "stop"),
@@ -60,7 +60,7 @@ class LiveScreen(LiveActs, ConsoleScreen):
 
     NAME = "live"
     ABOUT = (
-        "Every attempt at work, and below the one under the cursor or up to four that are ticked (space): what it does,\n"
+        "Every attempt at work, and below the one under the cursor, or up to four ticked ones (space): what it does,\n"
         "its rate now and on average beside the reference, what its GPUs do on the same time axis, and its log.\n"
         "Tab goes to the log: it follows the end until one scrolls up; end or G follows again.\n"
         "Attempts that have ended stay while they are ticked, with their outcome and why."
@@ -162,7 +162,7 @@ class LiveScreen(LiveActs, ConsoleScreen):
         return list(self.query(LivePane))
 
     def pane(self) -> LivePane:
-        """The pane that keys are meant for: where the focus is, else of the attempt under the cursor, else the first."""
+        """The pane that keys are meant for: where the focus is, else of the attempt under the cursor."""
         panes = self.panes
         for pane in panes:
             if pane.display and pane.has_focus_within:
@@ -211,7 +211,7 @@ class LiveScreen(LiveActs, ConsoleScreen):
 
     def on_grid_chosen(self, event: Grid.Chosen) -> None:
         """To its log."""
-        self.pane().log.focus()
+        self.pane().logs.focus()
 
     def on_log_view_changed(self, event: LogView.Changed) -> None:
         """Where one is in the log."""
@@ -251,7 +251,7 @@ class LiveScreen(LiveActs, ConsoleScreen):
             self._zoom, pane.shows = "log", "log"
         else:
             self._zoom, pane.shows = "", "both"
-        (self.query_one(Grid) if not self._zoom else pane.log).focus()
+        (self.query_one(Grid) if not self._zoom else pane.logs).focus()
         self.redraw()
         self.call_after_refresh(self.redraw)
 
@@ -285,8 +285,8 @@ class LiveScreen(LiveActs, ConsoleScreen):
         box = pane.query_one(Input)
         if box.display:
             box.display = False
-            pane.log.focus()
-        elif pane.log.reading.end_search():
+            pane.logs.focus()
+        elif pane.logs.reading.end_search():
             pass
         elif self._zoom:
             self._zoom, pane.shows = "", "both"
@@ -304,43 +304,43 @@ class LiveScreen(LiveActs, ConsoleScreen):
         pane = self.pane()
         box = pane.query_one(Input)
         box.display = True
-        box.value = pane.log.reading.pattern.pattern if pane.log.reading.pattern is not None else ""
+        box.value = pane.logs.reading.pattern.pattern if pane.logs.reading.pattern is not None else ""
         box.focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Look for it; a wrong expression stays to be put right."""
         pane = event.input.query_ancestor(LivePane)
-        problem = pane.log.reading.search(event.value)
+        problem = pane.logs.reading.search(event.value)
         if problem is not None:
             self.app.say(problem, error=True)
             return
         event.input.display = False
-        pane.log.repaint()
-        pane.log.focus()
+        pane.logs.repaint()
+        pane.logs.focus()
 
     def action_next(self, by: int) -> None:
         """Down to the next match, or up."""
-        self.pane().log.reading.search_next(backwards=by < 0)
+        self.pane().logs.reading.search_next(backwards=by < 0)
 
     def action_follow(self) -> None:
         """The end as it grows, or here."""
-        self.pane().log.toggle_follow()
+        self.pane().logs.toggle_follow()
 
     def action_wrap(self) -> None:
         """In every pane."""
-        wrapped = not self.pane().log.wrapped
+        wrapped = not self.pane().logs.wrapped
         for pane in self.panes:
-            pane.log.set_wrap(wrapped)
+            pane.logs.set_wrap(wrapped)
 
     def action_stamps(self) -> None:
         """In every pane."""
-        stamps = not self.pane().log.stamps
+        stamps = not self.pane().logs.stamps
         for pane in self.panes:
-            pane.log.set_stamps(stamps)
+            pane.logs.set_stamps(stamps)
 
     def action_copy(self) -> None:
         """The selection, else what is seen."""
         selected = self.get_selected_text()
-        text = selected or self.pane().log.visible_text
+        text = selected or self.pane().logs.visible_text
         mark = "simulated\n" if self.world.simulated and not selected else ""
         self.app.copy(mark + text + "\n", "the selection" if selected else "the lines on the screen")

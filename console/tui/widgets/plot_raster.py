@@ -185,15 +185,15 @@ def _moment(canvas: _Canvas, scale: Scale, label: str, time_s: float) -> None:
 
 
 def _ticks(scale: Scale) -> dict[int, str]:
-    """Labels of the y axis by row of cells."""
-    step = nice_step(scale.high - scale.low, max(1, scale.rows // 2))
-    first = math.ceil(scale.low / step - 1e-9)
+    """Labels of the y axis by row of cells; a single one would not tell a scale, so a finer step is then taken."""
+    most = max(1, scale.rows // 2)
     ticks: dict[int, str] = {}
-    for number in range(first, first + scale.rows + 2):
-        value = number * step
-        if value > scale.high + step * 1e-9:
+    for pieces in (most, most * 2, most * 4):
+        step = nice_step(scale.high - scale.low, pieces)
+        first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
+        ticks = {scale.y(number * step) >> 2: short(round(number * step, 12)) for number in range(first, last + 1)}
+        if len(ticks) > 1:
             break
-        ticks[scale.y(value) >> 2] = short(round(value, 12))
     return ticks
 
 

@@ -81,12 +81,12 @@ def time_label(seconds: float) -> str:
 
 
 def nice_step(span: float, most: int) -> float:
-    """A step of 1, 2 or 5 times a power of ten that divides `span` into at most `most` pieces."""
+    """A step of 1, 2, 2.5 or 5 times a power of ten that divides `span` into at most `most` pieces."""
     if span <= 0 or most < 1:
         return 1.0
     raw = span / most
     power: float = 10.0 ** math.floor(math.log10(raw))
-    return next((step * power for step in (1, 2, 5) if step * power >= raw * 0.9999), 10 * power)
+    return next((step * power for step in (1, 2, 2.5, 5) if step * power >= raw * 0.9999), 10 * power)
 
 
 def time_step(span_s: float, most: int) -> float:
