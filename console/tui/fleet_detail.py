@@ -102,6 +102,6 @@ def hardware(host: HostView) -> list[Para]:
 
 def _clock(host: HostView) -> str:
     offset = host.clock_offset_ns
-    if offset is None or abs(offset) < 1_000_000_000:
-        return ""
+    if offset is None or abs(offset) < 1_000_000_000 + (host.round_trip_ns or 0) // 2:
+        return ""  # half of the way there and back is uncertainty
     return f" · its clock is {span_s(abs(offset) / 1e9)} {'ahead' if offset > 0 else 'behind'}"

@@ -1,5 +1,6 @@
 """Findings of a host: the list, and one of them in full. Pure."""
 
+import re
 from collections.abc import Sequence
 
 from console.health.report import HostHealth
@@ -78,15 +79,20 @@ def detail(item: Finding, explain: str = "", more: str = "") -> list[Para]:
         if text:
             made.append(labelled(label, clean_line(text, 2000), role))
     if item.remedy:
-        made.append(labelled("remedy", clean_line(item.remedy, 1000), "accent"))
+        made.append(labelled("remedy", clean_line(named(item.remedy, item.host), 1000), "accent"))
     elif item.state is not State.PASS:
         made.append(labelled("remedy", "none is known", "dim"))
     return [*made, BLANK, para(more, "dim")] if more else made
 
 
-def command(remedy: str) -> str:
+def command(remedy: str, host: str) -> str:
     """The part of a remedy that can be pasted: without the remark after it."""
-    return remedy.partition("   #")[0].strip()
+    return named(remedy, host).partition("   #")[0].strip()
+
+
+def named(remedy: str, host: str) -> str:
+    """A remedy with the host's name where it says HOST."""
+    return re.sub(r"\bHOST\b", lambda _: host, remedy)
 
 
 def markdown(found: Sequence[Finding], host: str, *, simulated: bool = False) -> str:
@@ -97,5 +103,5 @@ def markdown(found: Sequence[Finding], host: str, *, simulated: bool = False) ->
         waived = f" [waived: {clean_line(item.waived)}]" if item.waived else ""
         lines.append(f"- **{item.state.value}** `{item.check}`: {clean_line(item.seen)}{expected}{waived}")
         if item.remedy:
-            lines.append(f"  - `{clean_line(item.remedy)}`")
+            lines.append(f"  - `{clean_line(named(item.remedy, host))}`")
     return "\n".join(lines) + "\n"

@@ -35,6 +35,12 @@ COLUMNS = (
     Column("vbios", "VBIOS", 18, rank=13),
 )
 
+_WRONG: Mapping[str, str] = {
+    "": "",
+    "warn": f"{marks.HEALTH[State.WARN].glyph} ",
+    "fail": f"{marks.HEALTH[State.FAIL].glyph} ",
+}
+
 
 def rows(
     live: Sequence[GpuLive], parts: Sequence[GpuRow], devices: Mapping[str, str], *, old: bool = False
@@ -96,7 +102,7 @@ def _throttle(reasons: tuple[str, ...] | None) -> Cell:
 def _facts(part: GpuRow | None, memory_c: float | None, role: Role) -> list[Cell]:
     if part is None:
         return ["", celsius(memory_c, role), *[""] * 9]
-    wrong = part.errors not in ("0/0", "unknown")
+    wrong: Role = "" if part.errors in ("0/0", "unknown") else "warn" if part.errors.startswith("0/") else "fail"
     return [
         (part.partition, role),
         celsius(memory_c, role),

@@ -11,6 +11,7 @@ from console.model.finding import Ack
 from console.model.text import clean_line
 from console.tui import marks
 from console.tui.marks import Role, Span
+from console.tui.screens.host_findings import named
 from console.tui.widgets.grid import Cell, Column, Row
 from console.tui.widgets.lines import BLANK, Para, labelled, para
 from console.tui.words import ago, utc
@@ -85,14 +86,14 @@ def row(fault: Fault, ack: Ack | None, now_ns: int) -> Row:
     return Row(fault.key, cells)
 
 
-def detail(fault: Fault, lines: Sequence[KernelLine], ack: Ack | None, key: str) -> list[Para]:
+def detail(fault: Fault, host: str, lines: Sequence[KernelLine], ack: Ack | None, key: str) -> list[Para]:
     """What a fault means, what to do, and its newest lines; `key` lets it rest."""
     mark = marks.HEALTH[fault.rule.state]
     where = f" on {clean_line(fault.bdf)}" if fault.bdf else ""
     made = [
         Para((mark.span, (f"  {fault.rule.id}{where}", "bold"), (f"  {fault.rule.category}", "dim")), 2),
         labelled("means", fault.rule.means),
-        labelled("remedy", clean_line(remedy(fault), 600), "accent"),
+        labelled("remedy", clean_line(named(remedy(fault), host), 600), "accent"),
     ]
     if ack is not None:
         made.append(labelled("rests", clean_line(f"up to {utc(ack.until_ns)}: {ack.reason}", 600), "dim"))

@@ -57,7 +57,7 @@ class FindingsPane(Listing):
         item = self.current()
         if item is None or not item.remedy:
             return None
-        return host_findings.command(item.remedy), f"the remedy of {item.check}"
+        return host_findings.command(item.remedy, item.host), f"the remedy of {item.check}"
 
     def copied_all(self) -> Copied | None:
         """The findings that are shown."""
@@ -215,14 +215,14 @@ class KernelPane(Listing):
         if fault is None:
             return ()
         ack = host_kernel.resting(fault, subject.name, subject.acks)
-        return host_kernel.detail(fault, self._faults.lines.get(fault.key, ()), ack, "x")
+        return host_kernel.detail(fault, subject.name, self._faults.lines.get(fault.key, ()), ack, "x")
 
     def copied(self) -> Copied | None:
         """The remedy."""
         fault = self.current()
-        if fault is None:
+        if fault is None or self.subject is None:
             return None
-        return host_findings.command(host_kernel.remedy(fault)), f"the remedy of {fault.rule.id}"
+        return host_findings.command(host_kernel.remedy(fault), self.subject.name), f"the remedy of {fault.rule.id}"
 
     def copied_all(self) -> Copied | None:
         """The lines of the fault."""

@@ -89,7 +89,7 @@ def _row(gpu: GpuHistory, metric: Metric, known: Sequence[float], top: float, ro
             (_said(mean, metric), ""),
             (_said(most, metric), ""),
         ]
-    strip = shrink(values(gpu, metric)[-last_s:], room)
+    strip = stretch(values(gpu, metric)[-last_s:], room)
     return Row(gpu.bdf, ((str(gpu.index), "accent"), short(gpu.bdf), *figures, (drawn(strip, top), "busy")))
 
 
@@ -99,14 +99,13 @@ def gpu_now(gpu: GpuHistory, metric: Metric) -> float | None:
     return own[-1] if len(own) and not math.isnan(own[-1]) else None
 
 
-def shrink(figures: Sequence[float], room: int) -> list[float]:
-    """The figures in at most `room` steps: the greatest of each, so that no peak is lost; NaN where none is known."""
+def stretch(figures: Sequence[float], room: int) -> list[float]:
+    """The figures in exactly `room` steps: the greatest of each, so that no peak is lost; NaN where none is known."""
     count = len(figures)
-    if count <= room:
-        return list(figures)
     made = []
-    for step in range(room):
-        part = [value for value in figures[step * count // room : (step + 1) * count // room] if not math.isnan(value)]
+    for step in range(room if count else 0):
+        start = step * count // room
+        part = [value for value in figures[start : max(start + 1, (step + 1) * count // room)] if not math.isnan(value)]
         made.append(max(part, default=math.nan))
     return made
 
