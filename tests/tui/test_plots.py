@@ -118,7 +118,7 @@ def test_figures_of_the_axis(value: float, said: str) -> None:
 
 
 def test_steps_and_times() -> None:
-    assert nice_step(100, 4) == 50
+    assert nice_step(100, 4) == 25
     assert nice_step(0, 4) == 1
     assert time_step(600, 4) == 300
     assert time_step(90, 4) == 30
