@@ -11,6 +11,7 @@ from console.fleet.probe.reading import unread
 from console.fleet.script import Area, Section
 from console.model.facts import Known, Unknown
 
+_EXIT = re.compile(rb"^ *\d+ @exit (\d{1,3})$", re.MULTILINE)
 _SHOW = ("sudo", "lspci", "-vvv")
 
 SCRIPT = """
@@ -23,8 +24,12 @@ if [ "$TOOLS" = yes ]; then
       grep -o 'ACSCtl:[[:space:]]*SrcValid[+-]' "$ROOT/@commands/acs" | sort | uniq -c; end acs 0
     else end acs absent; fi
   elif ! command -v lspci >/dev/null 2>&1; then end acs absent
+  elif [ -n "$sudo" ] && ! $LIMIT $sudo -l lspci >/dev/null 2>&1 </dev/null; then end acs denied
   elif [ -r /proc/1/environ ] || [ -n "$sudo" ]; then
-    $LIMIT $sudo lspci -vvv 2>/dev/null </dev/null | grep -o 'ACSCtl:[[:space:]]*SrcValid[+-]' | sort | uniq -c
+    {
+      $LIMIT $sudo lspci -vvv 2>/dev/null </dev/null
+      printf '\n@exit %s\n' $?
+    } | grep -oE 'ACSCtl:[[:space:]]*SrcValid[+-]|^@exit [0-9]+$' | sort | uniq -c
     end acs 0
   else end acs denied; fi
 fi
@@ -36,6 +41,10 @@ def parse(found: Mapping[str, Section]) -> Known[int] | Unknown:
     section = found.get("acs")
     if section is None or not section.ok:
         return unread(section, _SHOW)
+    ended = _EXIT.search(section.data)
+    if ended is not None and ended.group(1) != b"0":  # what it had printed by then is not all there is
+        late = ended.group(1) in (b"124", b"137")
+        return Unknown("did not answer in time" if late else "the command failed", section.source, _SHOW)
     counts = {b"+": 0, b"-": 0}
     for match in re.finditer(rb"^ *(\d{1,6}) ACSCtl:\s*SrcValid([+-])$", section.data, re.MULTILINE):
         counts[match.group(2)] += int(match.group(1))
