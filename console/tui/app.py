@@ -71,6 +71,8 @@ class Console(App[None]):
         self.chosen_attempt: str | None = None
         self.chosen_run: str | None = None
         self.chosen_matrix: str | None = None
+        self.wanted_host: str | None = None
+        """A host that something is to be run on, until the Matrix screen has taken it up."""
         self._start = start
         self._watch_terminal = watch_terminal
         self._been: list[str] = []

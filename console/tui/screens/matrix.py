@@ -140,7 +140,10 @@ class MatrixScreen(MatrixActs):
         running = {matrix for run in self.world.open_runs() for matrix in run.matrices}
         ticked = {name: len(choice.ticked) for name, choice in self.choices.items()}
         entries = self.shelf.entries if self.shelf is not None else ()
-        self.query_one("#list", Grid).set_rows(matrix_rows.list_rows(entries, running, ticked), empty=self._problem)
+        grid = self.query_one("#list", Grid)
+        grid.set_rows(matrix_rows.list_rows(entries, running, ticked), empty=self._problem)
+        if self.entry is not None and not grid.has_focus:
+            grid.move_to(self.entry.matrix.name)
 
     def _draw_table(self, entry: Entry, choice: Choice, work: "Mapping[str, Sequence[AttemptView]]") -> None:
         run = self.run_here()
@@ -153,7 +156,7 @@ class MatrixScreen(MatrixActs):
         plans = matrix_plan.marks_of(planned) if planned is not None else None
         grid = self.table
         room = grid.size.width or self.size.width
-        layout = matrix_rows.layout(entry, room, simulated=self.world.simulated, planned=plans is not None)
+        layout = matrix_rows.layout(entry, room, simulated=self.world.simulated)
         grid.set_columns(layout.columns)
         empty = f"no row matches {choice.filter!r}; esc shows all"
         rows = matrix_rows.table_rows(entry, layout.texts, self.shown, choice.ticked, stands, plans)
@@ -274,9 +277,9 @@ class MatrixScreen(MatrixActs):
         self._lower = "plan" if self._lower == "row" else "row"
         self.redraw()
 
-    def show_plan(self) -> None:
-        """The plan in the lower pane."""
-        self._lower = "plan"
+    def show_plan(self, *, on: bool = True) -> None:
+        """The plan in the lower pane, or the row."""
+        self._lower = "plan" if on else "row"
 
     def action_live(self) -> None:
         """The first open attempt of the row."""
