@@ -15,7 +15,7 @@ from console.judge.comparability import MUST, SHOULD
 from console.model.attempt import Reason
 from console.model.cell import AnyCell, Matrix
 from console.model.text import clean_line, redact
-from console.model.units import METRICS
+from console.model.units import METRICS, binary_size
 from console.results import frames, schema, views
 from console.results.markdown import summary_sentence
 from console.results.rows import Row, parameters
@@ -30,9 +30,9 @@ def read(settings: Settings, runs: Sequence[str]) -> Book:
         seq = tail.last_seq()
         table = frames.results(tail, catalog, runs)
         reasons = {row.attempt: _clean(row.reasons) for run in runs for row in tail.attempts(run)}
-    tried: dict[str, list[Tried]] = {}
+    tried: dict[str, list[tuple[Row, Tried]]] = {}
     for row in table.iter_rows(named=True):
-        tried.setdefault(key_of(row), []).append(_tried(row, reasons))
+        tried.setdefault(key_of(row), []).append((row, _tried(row, reasons)))
     rows: dict[str, list[Row]] = {}
     for row in frames.summary(table).iter_rows(named=True):
         rows.setdefault(row["matrix"], []).append(row)
@@ -45,7 +45,7 @@ def read(settings: Settings, runs: Sequence[str]) -> Book:
     )
 
 
-def _sheet(name: str, catalog: Catalog, rows: Sequence[Row], tried: Mapping[str, Sequence[Tried]]) -> Sheet:
+def _sheet(name: str, catalog: Catalog, rows: Sequence[Row], tried: Mapping[str, Sequence[tuple[Row, Tried]]]) -> Sheet:
     matrix = catalog.matrices.get(name)
     columns = matrix.columns if matrix is not None else views.PLAIN_COLUMNS
     order = {cell.id: place for place, cell in enumerate(matrix.cells)} if matrix is not None else {}
@@ -77,11 +77,11 @@ _TEXTS = (
 )
 
 
-def _figure(row: Row, keys: Sequence[str], tried: Sequence[Tried]) -> Figure:
+def _figure(row: Row, keys: Sequence[str], tried: Sequence[tuple[Row, Tried]]) -> Figure:
     known = METRICS.get(row["metric"])
     # The figure rests on valid repeats where there are any; only their reasons are its own.
-    valid = [item for item in tried if item.value is not None and not item.spoiled]
-    speaking = valid or [item for item in tried if item.value is not None] or tried
+    valid = [item for item in tried if item[1].value is not None and not item[1].spoiled]
+    speaking = valid or [item for item in tried if item[1].value is not None] or tried
     same: dict[str, Any] = {name: row[name] for name in (*_SAME, *_NUMBERS)}
     texts: dict[str, Any] = {name: row[name] or "" for name in _TEXTS}
     return Figure(
@@ -101,9 +101,9 @@ def _figure(row: Row, keys: Sequence[str], tried: Sequence[Tried]) -> Figure:
         errata=tuple(row["errata"]),
         differences=tuple(Difference(_strength(text), text) for text in row["differences"]),
         deviations=tuple(row["deviations"]),
-        reasons=_merged(reason for item in speaking for reason in item.reasons),
-        facts=tuple(_facts(row)),
-        attempts=tuple(tried),
+        reasons=_merged(reason for _, item in speaking for reason in item.reasons),
+        facts=tuple(_facts(speaking[0][0])),
+        attempts=tuple(item for _, item in tried),
     )
 
 
@@ -165,23 +165,33 @@ def _alone(matrix: Matrix, cell: AnyCell, keys: Sequence[str], *, simulated: boo
 
 
 _PLACED = {"image", "image_digest", "deviations", "parameters"}
-_ROW = {column.name for column in schema.PARAMETERS} - _PLACED
-_UNDER = {column.name for column in schema.PROVENANCE} - _PLACED
-_TOLD = {column.name for column in (*schema.IDENTITY, *schema.ATTEMPT, *schema.FIGURE, *schema.TIMES)} | _PLACED
-_TOLD |= {"attempts", "ok", "spoiled", "not_run", "failed", "open"}
+_ROW = {column.name for column in schema.PARAMETERS}
+_UNDER = {column.name for column in schema.PROVENANCE}
+_TOLD = {column.name for column in (*schema.IDENTITY, *schema.ATTEMPT, *schema.TIMES)} | _PLACED
+_TOLD |= {"metric", "unit", "value", "reference", "reference_set", "reference_printed", "reference_unit"}
+_TOLD |= {"reference_source", "reference_dated", "ratio", "verdict", "band", "note", "repeats", "median"}
+_TOLD |= {"median_ratio", "ratio_low", "ratio_high", "variation", "validity", "validity_detail", "valid"}
+_TOLD |= {"differences", "errata", "simulated"}
+"""Columns that a figure has fields of its own for."""
+_UNIT_WORDS = {"W": "w", "s": "s", "%": "percent", "°C": "c", "bytes": "bytes"}
+"""How columns carry their unit in their name; beside the unit it would say the same twice."""
 
 
 def _facts(row: Row) -> Iterable[Fact]:
-    """Whatever else the table knows, columns added later included."""
+    """Whatever else the table knows of an attempt, columns added later included."""
     yield Fact("row", "model", str(row["model"]))
     yield Fact("row", "workload", str(row["workload"]))
-    for column in schema.SUMMARY.columns:
+    for column in schema.RESULTS.columns:
         value = row[column.name]
         if column.name in _TOLD or value is None or value in ("", []):
             continue
         unit = (row["unit"] or "") if column.unit == "metric" else column.unit
         group: FactGroup = "row" if column.name in _ROW else "conditions" if column.name in _UNDER else "beside"
-        yield Fact(group, column.name.replace("_", " "), _text(value), unit)
+        name = " ".join(word for word in column.name.split("_") if word != _UNIT_WORDS.get(unit))
+        if unit == "bytes":
+            yield Fact(group, name, binary_size(value))
+        else:
+            yield Fact(group, name, _text(value), unit)
     for name, value in msgspec.json.decode(row["parameters"]).items():
         if value not in ("", [], {}):
             yield Fact("row", name.replace("_", " "), clean_line(_text(value)))

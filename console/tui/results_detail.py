@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from console.desk.sheet_views import Comparison, Difference, Figure, Pair, Sheet, Tried
-from console.model.attempt import Reason
+from console.model.attempt import Reason, Validity
 from console.tui.marks import Role, Span
 from console.tui.results_pairs import pair_band
-from console.tui.results_rows import COUNTING, bar, hosts, ratio
+from console.tui.results_rows import COUNTING, bar, hosts, note, ratio
 from console.tui.results_words import MEANING, NOT_ASKED, VERDICT, band_role, reason_words
 from console.tui.widgets.lines import BLANK, Para, labelled, para
 from console.tui.words import span_s, utc
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from console.desk.papers import Paper
 
 _LABEL = 11
+_WIDE = 25
 SIMULATED = "simulated by the embedded lab: it says nothing about any hardware"
 
 
@@ -68,8 +69,8 @@ def outcome(item: Figure) -> list[Para]:
         made.append(labelled("why", f"{item.failure}: {item.failure_line}", "fail", width=_LABEL))
     if item.remedy:
         made.append(labelled("do", item.remedy, "accent", width=_LABEL))
-    if item.note:
-        made.append(labelled("note", item.note, width=_LABEL))
+    if said := note(item):
+        made.append(labelled("note", said, width=_LABEL))
     return made
 
 
@@ -100,6 +101,8 @@ def reasons(given: Iterable[Reason]) -> list[Para]:
     """Each reason in words with what was seen: those that spoil the figure, then those that are noted beside it."""
     made = []
     for item in given:
+        if item.reason is Validity.SIMULATED:
+            continue  # said above, in full
         label, role = ("spoils", "warn") if item.spoils else ("noted", "")
         words = reason_words(item.reason) + (f": {item.detail}" if item.detail else "")
         made.append(labelled(label, words, role, width=_LABEL))
@@ -153,10 +156,10 @@ def tried(item: Tried) -> Para:
 
 def _facts(item: Figure, group: str, title: str) -> list[Para]:
     found = [fact for fact in item.facts if fact.group == group]
-    made = [labelled(f"  {fact.name}", f"{fact.text} {fact.unit}".rstrip(), width=28) for fact in found]
+    made = [labelled(f"  {fact.name}", f"{fact.text} {fact.unit}".rstrip(), width=_WIDE) for fact in found]
     if group == "conditions":
         image = [("image", item.image), ("image digest", item.image_digest)]
-        made = [*(labelled(f"  {name}", text, width=28) for name, text in image if text), *made]
+        made = [*(labelled(f"  {name}", text, width=_WIDE) for name, text in image if text), *made]
     return [BLANK, para(title, "bold"), *made] if made else []
 
 

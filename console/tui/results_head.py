@@ -40,6 +40,8 @@ def runs_line(book: Book, goes_on: Sequence[str], reading: bool) -> list[Span]:
         spans.append((f" on {len(book.hosts)} hosts", "dim"))
     elif book.hosts:
         spans.append((f" on {book.hosts[0]}", "dim"))
+    if book.simulated:
+        spans += [("  ", ""), (" simulated ", "simulated")]
     if goes_on:
         spans.append(("  ▶ goes on", "busy"))
     if reading:
@@ -47,18 +49,16 @@ def runs_line(book: Book, goes_on: Sequence[str], reading: bool) -> list[Span]:
     return spans
 
 
-def sheet_line(sheet: Sheet, figures: Sequence[Figure], shown: Shown) -> list[Span]:
-    """The matrix, what all its rows share, how many are shown and why not all."""
-    spans: list[Span] = [(sheet.title, "bold")]
-    if sheet.simulated:
-        spans.append((" simulated", "simulated"))
-    if same := shared(sheet, figures):
-        spans.append((f"  {same}", "dim"))
+def sheet_line(sheet: Sheet, figures: Sequence[Figure], shown: Shown, *, alone: bool) -> list[Span]:
+    """What all rows share, how many are shown and why not all; the matrix where it is the only one."""
+    spans: list[Span] = [(sheet.title, "bold")] if alone else [(f"{len(sheet.figures)} rows", "bold")]
     if shown.words:
         total = len(sheet.figures) + (len(sheet.missing) if shown.unasked else 0)
         spans.append((f"  {len(figures)} of {total} rows match {shown.words}", "accent"))
     if sheet.missing and not shown.unasked:
-        spans.append((f"  {len(sheet.missing)} rows not in the run (n shows them)", "dim"))
+        spans.append((f"  {len(sheet.missing)} rows not in the run", "accent"))
+    if same := shared(sheet, figures):
+        spans.append((f"  all: {same}", "dim"))
     return spans
 
 
@@ -66,7 +66,7 @@ def comparison_line(comparison: Comparison, shown: int) -> list[Span]:
     """The two sides."""
     spans: list[Span] = [("A ", "dim"), (comparison.a.name, "bold"), ("   B ", "dim"), (comparison.b.name, "bold")]
     if comparison.simulated:
-        spans.append((" simulated", "simulated"))
+        spans.append((" simulated ", "simulated"))
     spans.append(("   B against A: above 1 means that B is better", "dim"))
     if shown != len(comparison.pairs):
         spans.append((f"   {shown} of {len(comparison.pairs)} rows match", "accent"))
@@ -101,10 +101,14 @@ class Tabs(SpanLine):
             super().__init__()
             self.place = place
 
-    def show(self, titles: Sequence[str], here: int) -> None:
-        """Paint them."""
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
         self._first = 0
-        parts = tabs(titles, here, self.size.width)
+        self._parts: Parts = []
+
+    def show(self, titles: Sequence[str], here: int, width: int) -> None:
+        """Paint them in so many cells."""
+        parts = tabs(titles, here, width)
         shown = [text.strip() for text, role in parts if role.startswith("tab")]
         self._first = titles.index(shown[0]) if shown else 0
         self._parts = parts

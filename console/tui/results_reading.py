@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from console.desk.settings import Settings
 
 
+Saved = Callable[[], int]
+"""Writes a file and says how many rows it has."""
+
+
 def book(settings: "Settings", runs: Sequence[str]) -> Callable[[], Book | None]:
     """Read runs; the one opened last when none is named, None when there is none."""
 
@@ -95,7 +99,7 @@ def compared(settings: "Settings", shown: Comparison, places: Collection[int], e
     return copy_pairs
 
 
-def save(settings: "Settings", runs: Sequence[str], path: Path) -> Callable[[], int]:
+def save(settings: "Settings", runs: Sequence[str], path: Path) -> Saved:
     """Write every attempt of the runs to a file; how many rows it has."""
 
     def save_results() -> int:
@@ -108,7 +112,7 @@ def save(settings: "Settings", runs: Sequence[str], path: Path) -> Callable[[], 
     return save_results
 
 
-def save_comparison(settings: "Settings", shown: Comparison, path: Path) -> Callable[[], int]:
+def save_comparison(settings: "Settings", shown: Comparison, path: Path) -> Saved:
     """Write a comparison to a file; how many rows it has."""
 
     def save_pairs() -> int:
@@ -129,3 +133,10 @@ def check(path: Path) -> Callable[[], bool]:
         return path.exists()
 
     return check_file
+
+
+def endings() -> tuple[str, ...]:
+    """Every ending that a file of results may have."""
+    from console.desk import tables
+
+    return tables.endings()

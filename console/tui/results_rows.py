@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from console.desk.sheet_views import Figure, Sheet
 from console.desk.views import AttemptView
-from console.model.attempt import Stage
+from console.model.attempt import Stage, Validity
 from console.tui import marks
 from console.tui.marks import Role, Span
 from console.tui.results_words import GOES_ON, NOT_ASKED, VERDICT, WAITS, band_role, reason_words
@@ -84,17 +84,24 @@ def columns(sheet: Sheet, figures: Sequence[Figure]) -> tuple[Column, ...]:
     """What tells rows apart, the published columns, then ours. With little room the published ones go first."""
     short = names(item.cell for item in figures)
     wide = min(MOST, max((len(text) for text in short.values()), default=8))
-    made = [Column("row", "row", max(8, wide), grow=2)]
+    made = [Column("row", "row", max(8, wide), grow=1)]
     made += _published_columns(sheet, figures)
     if len({item.run for item in figures if item.run}) > 1:
         made.append(Column("run", "run", min(18, widest("run", (run_name(item) for item in figures))), rank=4))
     if len({item.hosts for item in figures if item.hosts}) > 1:
         made.append(Column("hosts", "hosts", min(20, widest("hosts", (hosts(item) for item in figures))), rank=1))
+    made.append(Column("repeats", "repeats", 7, right=True, rank=6))
     made.append(Column("reference", "reference", widest("reference", (i.printed for i in figures)), right=True, rank=2))
-    made.append(Column("measured", _measured_title(figures), widest("measured", (i.text for i in figures)), right=True))
+    made.append(
+        Column(
+            "measured",
+            _measured_title(figures),
+            widest(_measured_title(figures), (i.text for i in figures)),
+            right=True,
+        )
+    )
     made += [Column("ratio", "ratio", 6, right=True), Column("bar", bar_title(), BAR, rank=3)]
-    made += [Column("verdict", "verdict", 13, grow=3), Column("repeats", "repeats", 7, right=True, rank=6)]
-    made.append(Column("why", "why", 24, grow=6, rank=7))
+    made.append(Column("verdict", "verdict", 13, grow=9))
     return tuple(made)
 
 
@@ -190,7 +197,6 @@ def _cells(item: Figure, live: Live) -> dict[str, Cell]:
         "bar": bar(item.ratio, item.band, counts=counts),
         "verdict": verdict(item, live),
         "repeats": repeats(item),
-        "why": why(item),
     }
 
 
@@ -229,7 +235,7 @@ def bar(value: float | None, band: str, *, counts: bool = True) -> tuple[Span, .
 
 
 def verdict(item: Figure, live: Live) -> Cell:
-    """Mark and word; with the band of an unconfirmed figure, the class of a failure, or what goes on now."""
+    """Mark and word, then what a person must know beside them; or what goes on now."""
     if not item.was_run:
         return NOT_ASKED.span
     mark = VERDICT.get(item.verdict)
@@ -238,11 +244,10 @@ def verdict(item: Figure, live: Live) -> Cell:
     spans: list[Span] = [mark.span]
     if item.verdict == "unconfirmed" and item.band:
         spans.append((f" {item.band}", band_role(item.band)))
-    elif item.verdict in ("failed", "not run") and item.failure:
-        spans.append((f" {item.failure}", "dim"))
     if item.open:
-        spans.append((f" {GOES_ON.glyph}{item.open}", "busy"))
-    return tuple(spans)
+        spans.append((f" {GOES_ON.glyph} {item.open} more", "busy"))
+    said, role = why(item)
+    return (*spans, (f"  {said}" if said else "", role))
 
 
 def going_on(item: Figure, live: Live) -> Cell:
@@ -267,16 +272,23 @@ def repeats(item: Figure) -> Span:
     return f"{item.repeats} of {total}", "warn" if item.failed or item.spoiled else ""
 
 
-def why(item: Figure) -> Cell:
-    """What a person must know beside the figure: why there is none, what spoils it, what keeps it apart."""
-    if not item.was_run:
-        return "no cell of the run", "dim"
-    if item.failure_line and item.verdict in ("failed", "not run"):
-        return item.failure_line, "fail" if item.verdict == "failed" else "unknown"
+def why(item: Figure) -> Span:
+    """Why there is no figure, what spoils it, what keeps it apart, what else was noted; the gravest of these."""
+    if item.verdict in ("failed", "not run"):
+        said = ": ".join(text for text in (item.failure, item.failure_line) if text)
+        return said or item.note, "fail" if item.verdict == "failed" else "unknown"
     spoiling = [reason_words(one.reason) for one in item.reasons if one.spoils]
     if spoiling:
         return "; ".join(spoiling), "warn"
-    if item.note and not item.note.startswith("one repeat"):
-        return item.note, ""
-    noted = [reason_words(one.reason) for one in item.reasons if one.reason != "simulated"]
-    return "; ".join(noted), "dim"
+    if said := note(item):
+        return said, ""
+    return "; ".join(reason_words(one.reason) for one in item.reasons if one.reason not in ORDINARY), "dim"
+
+
+ORDINARY = (Validity.SIMULATED, Validity.RECIPE_CHANGED)
+"""Said of whole tables: of the lab's by their mark, of changed recipes in the detail of each row."""
+
+
+def note(item: Figure) -> str:
+    """The verdict's note without what the verdict column says already."""
+    return item.note.removeprefix(f"one repeat, {item.band}").removeprefix("; ")
