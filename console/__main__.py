@@ -7,11 +7,16 @@ if TYPE_CHECKING:
     from console.desk.settings import Settings
 
 
-def open_console(settings: "Settings", start: str = "fleet") -> tuple[str, ...]:
-    """Open the console and come back when it was left: the runs that go on without it."""
+def open_console(
+    settings: "Settings", start: str = "fleet", replay: tuple[str, float] | None = None
+) -> tuple[str, ...]:
+    """Open the console and come back when it was left: the runs that go on without it.
+
+    `replay` plays a run of the past: which one, and how many times faster.
+    """
     from console.tui import open
 
-    return open.run(settings, start=start)
+    return open.run(settings, start=start, replay=replay)
 
 
 def main() -> None:

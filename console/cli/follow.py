@@ -41,6 +41,14 @@ async def follow(settings: Settings, run: str, display: Display) -> None:
                 await drawing
 
 
+async def replay(settings: Settings, run: str, display: Display, speed: float) -> None:
+    """Show what is in the journal of a run in its original order, `speed` times faster."""
+    board = Board()
+    with desk.tail(settings) as tail:
+        async for batch in feeds.replay(tail, run, speed):
+            display.changed(board, board.apply(batch))
+
+
 async def watch(settings: Settings, run: str, display: Display) -> bool:
     """Show a run until it is closed (True), or nobody conducts it any more (False)."""
     following = asyncio.create_task(follow(settings, run, display))

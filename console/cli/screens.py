@@ -14,3 +14,9 @@ def stay(front: "Front", settings: "Settings", start: str = "fleet") -> None:
     assert front.open_console is not None  # noqa: S101 - callers ask `opens_console` first
     for run in front.open_console(settings, start):
         printing.note(f"{run} goes on without the console: `instinct watch {run}`, `instinct stop {run}`")
+
+
+def play(front: "Front", settings: "Settings", run: str, speed: float) -> None:
+    """Play a run of the past on the screens, `speed` times faster."""
+    assert front.open_console is not None  # noqa: S101 - as above
+    front.open_console(settings, "live", (run, speed))

@@ -172,7 +172,10 @@ class Console(App[None]):
 
     def state_line(self) -> Sequence[Span]:
         """The fleet and the runs in a few words."""
-        parts: list[Span] = []
+        replay = getattr(self.link, "replay", None)
+        parts: list[Span] = [(f" {replay.text} ", "simulated"), (" ", "")] if replay is not None else []
+        if parts and self.size.width < 140:
+            return parts  # the line has room for what matters most
         totals = self.world.fleet.totals()
         if totals.hosts:
             parts.append((f"{totals.up}/{totals.hosts} up ", "ok" if totals.up == totals.hosts else "warn"))

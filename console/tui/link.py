@@ -29,14 +29,18 @@ WORKERS = 3
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """What arrived since the last look. `problem` is why the core cannot go on, for a person."""
+    """What arrived since the last look. `problem` is why the core cannot go on, for a person.
+
+    `afresh`: forget all events of runs before these, as when a replay was set back.
+    """
 
     envelopes: Sequence[Envelope] = ()
     fleet: Sequence["FleetEvent"] = ()
     problem: str | None = None
+    afresh: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.envelopes or self.fleet or self.problem)
+        return bool(self.envelopes or self.fleet or self.problem or self.afresh)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -102,6 +106,7 @@ class CoreLink:
         self._problem: str | None = None
         self._woken: Callable[[], None] = lambda: None
         self._told = False
+        self._afresh = False
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._ending = asyncio.Event()
@@ -123,8 +128,9 @@ class CoreLink:
     def take(self) -> Batch:
         """What arrived since the last call."""
         with self._lock:
-            batch = Batch(self._envelopes, self._events, self._problem)
-            self._envelopes, self._events, self._problem, self._told = [], [], None, False
+            batch = Batch(self._envelopes, self._events, self._problem, self._afresh)
+            self._envelopes, self._events, self._problem = [], [], None
+            self._told = self._afresh = False
         return batch
 
     def ask(self, request: Ask, then: Then) -> Callable[[], None]:
@@ -244,9 +250,16 @@ class CoreLink:
                 self._arrived(fleet=events)
 
     def _arrived(
-        self, *, envelopes: Sequence[Envelope] = (), fleet: "Sequence[FleetEvent]" = (), problem: str | None = None
+        self,
+        *,
+        envelopes: Sequence[Envelope] = (),
+        fleet: "Sequence[FleetEvent]" = (),
+        problem: str | None = None,
+        afresh: bool = False,
     ) -> None:
         with self._lock:
+            if afresh:
+                self._envelopes, self._afresh = [], True
             self._envelopes.extend(envelopes)
             self._events.extend(fleet)
             self._problem = problem or self._problem

@@ -25,8 +25,16 @@ def console(settings: "Settings", *, start: str = "fleet") -> Console:
     return Console(world, CoreLink(settings, fleet), start=start)
 
 
-def run(settings: "Settings", *, start: str = "fleet") -> tuple[str, ...]:
-    """Open it and come back when it was left: the runs that go on without it."""
+def run(settings: "Settings", *, start: str = "fleet", replay: tuple[str, float] | None = None) -> tuple[str, ...]:
+    """Open it and come back when it was left: the runs that go on without it.
+
+    `replay`: a run of the past (as in `find_run`) and how many times faster it is played.
+    """
+    if replay is not None:
+        from console.tui import replay as replays
+
+        replays.console(settings, *replay).run()
+        return ()
     app = console(settings, start=start)
     app.run()
     return tuple(run.run for run in app.world.open_runs())

@@ -63,9 +63,11 @@ class World:
     def apply(self, batch: Batch) -> Changes:
         """Fold a batch in."""
         self.problem = batch.problem or self.problem
+        if batch.afresh:
+            self.board = Board()
         attempts = self.board.apply(batch.envelopes)
         runs = frozenset(envelope.run for envelope in batch.envelopes if envelope.run is not None)
-        return Changes(hosts=self.fleet.apply(batch.fleet), attempts=attempts, runs=runs)
+        return Changes(hosts=self.fleet.apply(batch.fleet), attempts=attempts, runs=runs, time=batch.afresh)
 
     def forget(self, keep: Container[str]) -> Sequence[str]:
         """Let go of the oldest closed runs when there are many; returns them. What is in `keep` stays."""
