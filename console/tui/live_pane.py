@@ -138,10 +138,10 @@ class LivePane(Vertical):
 
     def _head(self, view: AttemptView, now_ns: int, gpus: Mapping[str, "GpuSpec"]) -> list[Para]:
         paras = live_rows.head(view, now_ns, gpus)
-        room = max(2, self.size.height // 3)
+        room = max(2, self.size.height // 4)
         if len(paras) > room:
             rest = len(paras) - room + 1
-            return [*paras[: room - 1], Para(((f"  and {rest} more; 5 shows all of it", "dim"),))]
+            return [*paras[: room - 1], Para(((f"  and {rest} more; o shows all of it", "dim"),))]
         return paras
 
     def _arrange(self, view: AttemptView) -> None:

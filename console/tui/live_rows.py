@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("tick", "", 1),
-    Column("cell", "cell", 22, grow=3),
-    Column("host", "host", 14, grow=2),
+    Column("cell", "cell", 18, grow=5),
+    Column("host", "host", 13, grow=2),
     Column("doing", "doing", 12),
-    Column("progress", "progress", 12, rank=3),
+    Column("progress", "progress", 12, rank=6),
     Column("percent", "%", 4, right=True),
     Column("now", "now", 8, right=True),
-    Column("mean", "mean", 8, right=True, rank=2),
-    Column("unit", "unit", 10, rank=4),
+    Column("mean", "mean", 8, right=True, rank=3),
+    Column("unit", "unit", 9, rank=4, grow=1),
     Column("ratio", "of ref.", 7, right=True, rank=5),
-    Column("elapsed", "elapsed", 8, right=True, rank=6),
-    Column("left", "left", 8, right=True, rank=1),
-    Column("run", "run", 14, rank=7),
+    Column("elapsed", "elapsed", 8, right=True, rank=7),
+    Column("left", "left", 8, right=True),
+    Column("run", "run", 14, rank=8),
 )
 TICKED = "◆"
 _HEARD_S = 30.0
@@ -141,7 +141,7 @@ def head(view: AttemptView, now_ns: int, gpus: Mapping[str, "GpuSpec"]) -> list[
         paras.append(Para((("  " + "   ".join(steps), ""),), hang=2))
     if view.outcome is None:
         paras += [Para((("  " + fetch_text(item), "busy"),), hang=4) for item in view.fetching]
-    paras += [Para((("  " + text, role),), hang=4) for text, role in troubles(view, now_ns)]
+    paras += [Para((("  " + text, role),), hang=4, keep=role == "dim") for text, role in troubles(view, now_ns)]
     return [para for para in paras if para.spans]
 
 
@@ -185,7 +185,7 @@ def _rate_line(view: AttemptView, now_ns: int) -> Iterable[Span]:
     if ratio is not None and view.reference is not None:
         yield f"   {ratio:.0%} of the reference {figure(view.reference)}", ""
     elif view.reference is not None and view.metric in METRICS:
-        yield f"   reference {figure(view.reference)} {METRICS[view.metric].unit}, told at the end", "dim"
+        yield f"   reference {figure(view.reference)} {METRICS[view.metric].unit}", "dim"
 
 
 _SHOWN = {
@@ -200,7 +200,7 @@ _SHOWN = {
     "running": "{} running",
     "waiting": "{} waiting",
     "kv_cache_used": "KV cache {}",
-    "prompt_tokens_per_s": "prompts {}",
+    "prompt_tokens_per_s": "prompts at {}",
 }
 
 
@@ -210,7 +210,7 @@ def details(view: AttemptView, gpus: Mapping[str, "GpuSpec"]) -> list[str]:
     known = {item.name: item for item in view.figures if item.name != shown}
     if "gpu_memory_used" in known:
         known.pop("gpu_memory_bytes", None)
-    said = [form.format(known[name].text) for name, form in _SHOWN.items() if name in known]
+    said = [form.format(known[name].text) for name, form in _SHOWN.items() if name in known and known[name].value]
     mfu = mfu_percent(view.figures, view.gpu, view.precision, gpus)
     if mfu is not None:
         said.insert(0, f"MFU {mfu:.1f} %")

@@ -27,6 +27,9 @@ _TIME_STEPS = (
     604800,
 )
 
+LEAST_SPAN = 0.1
+"""The y axis spans at least this part of its figures."""
+
 
 class Curve(NamedTuple):
     """One named series; `values` as long as the times of its data, NaN where nothing is known."""
@@ -141,11 +144,13 @@ def scale_of(data: Data, columns: int, rows: int) -> Scale | None:
         # one far away would flatten the curve: it is then named at the edge instead
         if low - reach <= value <= high + reach:
             low, high = min(low, value), max(high, value)
-    if high == low:
-        pad = abs(high) * 0.1 or 1.0
-        low, high = low - (0 if data.floor is not None and low == data.floor else pad), high + pad
-    else:
-        pad = (high - low) * 0.06
-        low = low if data.floor is not None and low == data.floor else low - pad
-        high = high if data.ceiling is not None and high == data.ceiling else high + pad
+    least = max(abs(low), abs(high)) * LEAST_SPAN or 1.0
+    if high - low < least:
+        # noise must not look like a mountain
+        middle = (low + high) / 2
+        low, high = middle - least / 2, middle + least / 2
+    pad = (high - low) * 0.06
+    bottom = low if data.floor is not None and low <= data.floor else low - pad
+    top = high if data.ceiling is not None and high >= data.ceiling else high + pad
+    low, high = (max(bottom, data.floor) if data.floor is not None else bottom), top
     return Scale(low, high, start, stop, columns, rows)
