@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from console.cli import printing
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from console.desk.board import Board
+    from console.model.profile import GpuSpec
 
 REDRAW_S = 0.25
 """At most four times a second."""
@@ -44,10 +45,12 @@ class Display(Protocol):
         """Nothing more comes."""
 
 
-NO_GPUS: Gpus = {}
+def no_gpus() -> "Mapping[str, GpuSpec]":
+    """Without specifications no MFU is shown."""
+    return {}
 
 
-def display(run: str, gpus: Gpus = NO_GPUS) -> Display:
+def display(run: str, gpus: Gpus = no_gpus) -> Display:
     """A table when stderr is a terminal that can move its cursor, else lines. With specifications it shows MFU."""
     if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         return TableDisplay(run, gpus=gpus)
@@ -57,7 +60,7 @@ def display(run: str, gpus: Gpus = NO_GPUS) -> Display:
 class LineDisplay:
     """One line for every change of stage, phase or outcome, and every tenth of the work; times are the journal's."""
 
-    def __init__(self, run: str, gpus: Gpus = NO_GPUS) -> None:
+    def __init__(self, run: str, gpus: Gpus = no_gpus) -> None:
         self._run = run
         self._gpus = gpus
         self._told: dict[str, object] = {}
@@ -92,7 +95,7 @@ class LineDisplay:
 class TableDisplay:
     """A table redrawn in place, and only when something in it changed or a second passed."""
 
-    def __init__(self, run: str, console: "Console | None" = None, gpus: Gpus = NO_GPUS) -> None:
+    def __init__(self, run: str, console: "Console | None" = None, gpus: Gpus = no_gpus) -> None:
         from rich.console import Console
         from rich.live import Live
 
@@ -133,7 +136,7 @@ class TableDisplay:
             self._live.stop()
 
 
-def render(board: "Board", run: str, now_ns: int, width: int, height: int, gpus: Gpus = NO_GPUS) -> "RenderableType":
+def render(board: "Board", run: str, now_ns: int, width: int, height: int, gpus: Gpus = no_gpus) -> "RenderableType":
     """The table of a run as it stands at `now_ns`, in `width` columns and at most `height` lines."""
     from rich.console import Group
     from rich.text import Text

@@ -1,13 +1,13 @@
 """What a live view says of each attempt, in columns of fixed width, so that nothing moves while figures change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from console.cli import times
 from console.cli.printing import cell_width, figure, shorten, shorten_start
-from console.desk.figures import mfu_percent
+from console.desk.figures import TFLOPS, figure_of, mfu_percent
 from console.model.attempt import Outcome, Stage
 from console.model.units import METRICS, binary_size
 
@@ -78,13 +78,14 @@ def attempt_line(view: "AttemptView", now_ns: int, layout: Layout) -> tuple[str,
     return layout.line(cells), style
 
 
-Gpus = Mapping[str, "GpuSpec"]
+Gpus = Callable[[], Mapping[str, "GpuSpec"]]
+"""Specifications by name, asked for when a step has TFLOP/s to hold against them: loading them takes a while."""
 
 
 def details_of(view: "AttemptView", gpus: Gpus) -> Sequence[str]:
     """What a training program says of its latest step beside the rate that is shown, the most telling first.
 
-    `gpus` are specifications by name; with them the MFU follows from the step's TFLOP/s.
+    With the specification of its GPU the MFU follows from the step's TFLOP/s.
     """
     if view.outcome is not None or view.stage is not Stage.RUNNING:
         return ()
@@ -96,7 +97,9 @@ def details_of(view: "AttemptView", gpus: Gpus) -> Sequence[str]:
     if "gpu_memory_used" in known:
         said = [(name, form) for name, form in said if name != "gpu_memory_bytes"]
     details = [form.format(known[name].text) for name, form in said]
-    mfu = mfu_percent(view.figures, view.gpu, view.precision, gpus)
+    if view.gpu is None or figure_of(view.figures, TFLOPS) is None:
+        return details
+    mfu = mfu_percent(view.figures, view.gpu, view.precision, gpus())
     return details if mfu is None else [f"MFU {mfu:.1f} %", *details]
 
 

@@ -1,5 +1,7 @@
 """What a front may ask of the rooms. Joins them, holds no state, returns values."""
 
+import functools
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +17,7 @@ from console.store.tail import Tail
 
 if TYPE_CHECKING:
     from console.catalog import shelf
+    from console.model.profile import GpuSpec
 
 
 def fleet(settings: Settings) -> Fleet:
@@ -64,6 +67,11 @@ def check_servers(fleet: Fleet, catalog: "shelf.Catalog") -> None:
 def fleet_catalog(settings: Settings) -> "shelf.Catalog":
     """As `catalog`, with what the fleet file brings when there is a fleet file."""
     return catalog(settings, fleet(settings) if settings.fleet.value.is_file() else None)
+
+
+def gpu_specs(settings: Settings) -> Callable[[], "Mapping[str, GpuSpec]"]:
+    """GPU specifications by name, loaded when they are asked for first."""
+    return functools.cache(lambda: fleet_catalog(settings).gpus)
 
 
 def profile(catalog: "shelf.Catalog", name: str) -> dict[str, Any]:

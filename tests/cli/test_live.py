@@ -188,8 +188,8 @@ def test_with_the_gpus_specification_the_step_has_an_mfu() -> None:
     board.apply(rec.events)
     view = board.attempt("a1")
     assert view is not None
-    assert details_of(view, shelf.load().gpus)[0] == "MFU 26.4 %"
-    assert details_of(view, {})[0] == "11,916 tok/s/GPU"
+    assert details_of(view, lambda: shelf.load().gpus)[0] == "MFU 26.4 %"
+    assert details_of(view, dict)[0] == "11,916 tok/s/GPU"
 
 
 def test_a_low_terminal_shows_what_runs_and_what_failed_and_counts_the_rest() -> None:

@@ -87,7 +87,7 @@ async def _foreground(settings: "Settings", run: str | None, asked: "Request") -
     async with surveying.open_site(desk.fleet(settings), asking.asker()) as site:
         if run is None:
             run = await open_new(settings, asked, site)
-        display = live.display(run, desk.fleet_catalog(settings).gpus)
+        display = live.display(run, desk.gpu_specs(settings))
         try:
             return run, await follow.conduct(settings, run, display, site)
         finally:
