@@ -1,6 +1,6 @@
 """The console on a made-up fleet: hosts of 8 GPUs with readings every second, running attempts, a busy log.
 
-A program for `console.py`, which starts it in a pseudo-terminal; by hand it shows the same:
+A program for `console_cost.py`, which starts it in a pseudo-terminal; by hand it shows the same:
 
     python tests/benchmarks/console_feed.py --hosts 256 --attempts 8 --log-lines 5000
 """

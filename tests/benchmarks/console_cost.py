@@ -1,6 +1,6 @@
 """What the console costs in a real pseudo-terminal: first paint, idle and busy CPU, output, keys, memory over days.
 
-    python tests/benchmarks/console.py [--peers FOLDER] [--seconds 20] [--only start,steady,memory]
+    python tests/benchmarks/console_cost.py [--peers FOLDER] [--seconds 20] [--only start,steady,memory]
 
 The busy part draws a made-up fleet (`console_feed.py`). `--peers` names a virtual environment with posting and
 harlequin, made when it is not there; htop and btop are taken from PATH. What is absent says so.
