@@ -1,19 +1,19 @@
 """What runs of ours left on the hosts, told apart from what is in use and from what is anyone else's."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from console.desk import desk, history
 from console.desk.settings import Settings
+from console.desk.surveying import DockerSite, use_site
 from console.fleet.engine.client import Engine
 from console.fleet.engine.errors import EngineError
 from console.fleet.engine.seen import ContainerListed
-from console.fleet.host import Fleet, Host
+from console.fleet.host import Host
 from console.fleet.link import LinkError
-from console.fleet.links import Links
 from console.fleet.probe.survey import survey
 from console.model.attempt import Stage
 from console.model.facts import Known
@@ -45,32 +45,45 @@ class Cleaned(msgspec.Struct, frozen=True):
     problems: Mapping[str, str]
 
 
-async def clean(settings: Settings, selection: str | None, *, remove: bool) -> Cleaned:
-    """Look at the hosts, and remove what runs in this store left behind when told to."""
-    fleet = desk.fleet(settings)
+async def clean(
+    settings: Settings,
+    selection: str | None,
+    *,
+    remove: bool,
+    site: DockerSite | None = None,
+    only: Collection[Leftover] | None = None,
+) -> Cleaned:
+    """Look at the hosts, and remove what runs in this store left behind when told to.
+
+    `site` lends its connections. With `only` nothing is removed but these, and of them what is still left behind: what
+    a person was shown and said yes to.
+    """
+    fleet = desk.fleet(settings) if site is None else site.fleet
     hosts = desk.hosts(fleet, selection)
-    links = Links(fleet)
+    agreed = None if only is None else {(item.host, item.container, item.attempt) for item in only}
     found: dict[str, Sequence[Leftover]] = {}
     problems: dict[str, str] = {}
 
+    def wanted(left: Leftover) -> bool:
+        named = agreed is None or (left.host, left.container, left.attempt) in agreed
+        return remove and named and left.standing == "left"
+
     async def one(host: Host) -> None:
         try:
-            found[host.name] = await _clean_host(settings, fleet, links, host, remove=remove)
+            found[host.name] = await _clean_host(settings, used, host, wanted)
         except (LinkError, EngineError) as error:
             problems[host.name] = str(error).removeprefix(f"{host.name}: ")
 
-    try:
+    async with use_site(fleet, site) as used:
         await asyncio.gather(*(one(host) for host in hosts))
-    finally:
-        await links.close()
     return Cleaned(tuple(item for host in hosts for item in found.get(host.name, ())), problems)
 
 
 async def _clean_host(
-    settings: Settings, fleet: Fleet, links: Links, host: Host, *, remove: bool
+    settings: Settings, site: DockerSite, host: Host, wanted: Callable[[Leftover], bool]
 ) -> Sequence[Leftover]:
-    link = await links.get(host.name)
-    facts = await survey(link, fleet.host(host.name))
+    link = await site.links.get(host.name)
+    facts = await survey(link, host)
     if not isinstance(facts.docker, Known):
         raise LinkError(host.name, f"no Docker access: {facts.docker.why} {facts.docker.detail}".strip())
     engine = Engine(link, facts.docker.value)
@@ -80,7 +93,7 @@ async def _clean_host(
             seen = [(item, judge(item, host.name, settings, tail)) for item in listed]
         cleaned = []
         for item, left in seen:
-            if remove and left.standing == "left":
+            if wanted(left):
                 await engine.stop(item.id, STOP_GRACE_S)
                 left = msgspec.structs.replace(left, removed=await engine.remove(item.id))
             cleaned.append(left)

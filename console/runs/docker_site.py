@@ -41,6 +41,16 @@ class DockerSite:
         self._engines: dict[str, tuple[Link, Engine]] = {}
         self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
+    @property
+    def links(self) -> Links:
+        """Its connections, for whoever asks the same hosts something else."""
+        return self._links
+
+    @property
+    def fleet(self) -> Fleet:
+        """The hosts it knows."""
+        return self._fleet
+
     # -- looks
 
     async def survey(self, host: str, models: Sequence[str], *, light: bool = False) -> HostFacts:
