@@ -13,11 +13,8 @@ from console.desk.settings import Settings
 from console.fleet.engine.body import shell_line
 from console.model.finding import Effect, State
 from console.model.text import Clean, clean, redact
-from console.store.logfile import PartLog
 
-LINES = 20_000
-"""Most lines of a log that are shown; the file has all of them."""
-FILE_BYTES = 16_777_216
+FILE_BYTES = 4_194_304
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -46,13 +43,6 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[Kept, ...]
 
 
-class Text(msgspec.Struct, frozen=True):
-    """Lines of a file; `cut` says that it has more before them."""
-
-    lines: tuple[Clean, ...]
-    cut: bool
-
-
 def of_attempt(settings: Settings, attempt: str) -> Paper:
     """What there is of an attempt. Raises DeskError when the store does not know it, StoreError."""
     folder = desk.folder(settings)
@@ -73,22 +63,18 @@ def of_attempt(settings: Settings, attempt: str) -> Paper:
     )
 
 
-def text(settings: Settings, attempt: str, name: str) -> Text:
-    """A file of an attempt as lines that may be shown: the end of a log, JSON laid out. Raises DeskError."""
-    folder = desk.folder(settings)
-    path = folder.attempt(attempt) / name
+def text(settings: Settings, attempt: str, name: str) -> tuple[Clean, ...]:
+    """A file of an attempt as lines that may be shown, JSON laid out; logs have `desk.logs`. Raises DeskError."""
+    path = desk.folder(settings).attempt(attempt) / name
     if name not in {item.name for item in _files(path.parent)}:
         raise DeskError(f"{attempt} has no file {name}")
-    if name.endswith(".log"):
-        lines = PartLog(folder, attempt, name.removesuffix(".log")).last_lines(LINES)
-        return Text(tuple(line for raw in lines for line in _lines(raw)), cut=len(lines) >= LINES)
     if path.stat().st_size > FILE_BYTES:
         raise DeskError(f"{path} is too long to be shown here")
     raw = path.read_bytes()
     if name.endswith(".json"):
         with contextlib.suppress(msgspec.DecodeError):  # a program's own file, shown as it is
             raw = msgspec.json.format(raw, indent=2)
-    return Text(tuple(_lines(raw)), cut=False)
+    return tuple(_lines(raw))
 
 
 def _lines(raw: bytes) -> Sequence[Clean]:

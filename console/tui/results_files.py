@@ -7,6 +7,7 @@ from console.desk.sheet_views import Tried
 from console.tui import results_reading as asks
 from console.tui.dialogs import Choose
 from console.tui.link import Answer
+from console.tui.results_log import LogReader
 from console.tui.results_reader import Reader
 from console.tui.screens.base import ConsoleScreen
 from console.tui.words import size
@@ -59,14 +60,18 @@ def choose_file(screen: ConsoleScreen, attempt: str, kind: str = "") -> None:
 
 def open_file(screen: ConsoleScreen, paper: "Paper", name: str) -> None:
     """Show a file."""
+    link, attempt = screen.link, paper.attempt
 
-    def ready(answer: Answer) -> None:
+    def show(answer: Answer) -> None:
         if answer.error is not None:
             screen.app.say(answer.error, error=True)
-            return
-        text = answer.value
-        about = f"{paper.folder / name}" + (f": the last {len(text.lines)} lines" if text.cut else "")
-        window = Reader(f"{paper.attempt}  {name}", text.lines, at_end=name.endswith(".log"), about=about)
-        screen.app.push_screen(window, lambda taken: screen.app.copy(taken, name) if taken else None)
+        elif name.endswith(".log"):
+            screen.app.push_screen(LogReader(f"{attempt}  {name}", answer.value, link.work))
+        else:
+            window = Reader(f"{attempt}  {name}", answer.value, about=str(paper.folder / name))
+            screen.app.push_screen(window, lambda taken: screen.app.copy(taken, name) if taken else None)
 
-    screen.link.work(asks.text(screen.link.settings, paper.attempt, name), ready)
+    if name.endswith(".log"):
+        link.work(asks.log(link.settings, attempt, name.removesuffix(".log")), show)
+    else:
+        link.work(asks.text(link.settings, attempt, name), show)

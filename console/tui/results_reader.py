@@ -1,4 +1,4 @@
-"""A window to read a long text in: a log, a result file, facts. Lines as they are or wrapped, found by words."""
+"""A window to read a text in: a result file, facts, what inspect said. Lines cut or wrapped, found by words."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -16,7 +16,7 @@ KEYS = "/  only lines with …      w  wrap      y  copy      esc  close"
 
 
 class Reader(ModalScreen[str | None]):
-    """Shows lines from their end or their beginning. Answers with the text to copy, or None."""
+    """Shows numbered lines. Answers with the text to copy, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", "close"),
@@ -25,12 +25,11 @@ class Reader(ModalScreen[str | None]):
         Binding("slash", "filter", "filter", show=False),
     ]
 
-    def __init__(self, title: str, lines: Sequence[str], *, at_end: bool = False, about: str = "") -> None:
-        """`lines` are clean already; `about` says where they come from, and whether there are more."""
+    def __init__(self, title: str, lines: Sequence[str], *, about: str = "") -> None:
+        """`lines` are clean already; `about` says where they come from."""
         super().__init__()
         self._title = title
         self._given = lines
-        self._at_end = at_end
         self._about = about
         self._wrapped = False
 
@@ -45,11 +44,8 @@ class Reader(ModalScreen[str | None]):
     def on_mount(self) -> None:
         """Keys go to the text."""
         self.query_one(Input).display = False
-        pane = self.query_one(Lines)
-        pane.focus()
+        self.query_one(Lines).focus()
         self._show()
-        if self._at_end:
-            self.call_after_refresh(pane.scroll_end, animate=False)
 
     def _show(self) -> None:
         words = self.query_one(Input).value.lower().split()

@@ -8,7 +8,8 @@ from console.desk.sheet_views import Book, Comparison, Side
 
 if TYPE_CHECKING:
     from console.desk.history import RunSummary
-    from console.desk.papers import Paper, Text
+    from console.desk.logs import LogFile
+    from console.desk.papers import Paper
     from console.desk.settings import Settings
 
 
@@ -53,15 +54,26 @@ def paper(settings: "Settings", attempt: str) -> Callable[[], "Paper"]:
     return read_paper
 
 
-def text(settings: "Settings", attempt: str, name: str) -> Callable[[], "Text"]:
-    """A file of an attempt."""
+def text(settings: "Settings", attempt: str, name: str) -> Callable[[], tuple[str, ...]]:
+    """The lines of a file of an attempt."""
 
-    def read_text() -> "Text":
+    def read_text() -> tuple[str, ...]:
         from console.desk import papers
 
         return papers.text(settings, attempt, name)
 
     return read_text
+
+
+def log(settings: "Settings", attempt: str, part: str) -> "Callable[[], LogFile]":
+    """The log of a part of an attempt."""
+
+    def open_log() -> "LogFile":
+        from console.desk import logs
+
+        return logs.open_log(settings, attempt, part)
+
+    return open_log
 
 
 def past(settings: "Settings") -> "Callable[[], tuple[RunSummary, ...]]":
