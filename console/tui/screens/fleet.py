@@ -26,6 +26,7 @@ ROOM_FOR_TOTALS = 20
 _KEYS = (
     Key("fleet.open", "enter", "open", "Open the host: facts, findings, readings", "open"),
     Key("fleet.filter", "slash", "filter", "Filter as you type: words, !word, @group, state:fail", "filter"),
+    Key("fleet.leave_filter", "escape", "leave_filter", "Leave the filter: all hosts again"),
     Key("fleet.sort", "s", "sort(1)", "Sort by the next column", "sort"),
     Key("fleet.sort_back", "S", "sort(-1)", "Sort by the column before"),
     Key("fleet.bad_first", "b", "bad_first", "Bad hosts first, or the fleet file's order again", "bad first"),
@@ -149,8 +150,8 @@ class FleetScreen(ConsoleScreen):
             return host is not None and bool(self.world.on_host(host.name))
         if action == "run_here":
             return not self.world.read_only
-        if action == "back":
-            return self.query_one(Input).display or bool(self._view.filter) or super().check_action(action, parameters)
+        if action == "leave_filter":
+            return self.query_one(Input).display or bool(self._view.filter)
         return super().check_action(action, parameters)
 
     def action_open(self) -> None:
@@ -175,9 +176,10 @@ class FleetScreen(ConsoleScreen):
 
     def action_bad_first(self) -> None:
         """The worst first."""
-        if self._view.bad_first():
-            self.query_one(Grid).action_edge(-1)
+        bad_first = self._view.bad_first()
         self.redraw()
+        if bad_first:
+            self.query_one(Grid).action_edge(-1)
 
     def action_group(self) -> None:
         """By group, or not."""
@@ -200,17 +202,13 @@ class FleetScreen(ConsoleScreen):
         self.query_one(Input).display = False
         self.query_one(Grid).focus()
 
-    async def action_back(self) -> None:
-        """First out of the filter, then back."""
+    def action_leave_filter(self) -> None:
+        """All hosts again."""
         box = self.query_one(Input)
-        if box.display or self._view.filter:
-            box.value = ""
-            self._view.filter = ""
-            box.display = False
-            self.query_one(Grid).focus()
-            self.redraw()
-            return
-        await self.app.action_back()
+        box.value = self._view.filter = ""
+        box.display = False
+        self.query_one(Grid).focus()
+        self.redraw()
 
     def action_again(self) -> None:
         """Survey the host now."""

@@ -234,8 +234,8 @@ class HostScreen(ConsoleScreen):
             return self.host is not None
         if action == "run_here":
             return not self.world.read_only
-        if action == "back":
-            return self.query_one(Input).display or bool(self._words) or super().check_action(action, parameters)
+        if action == "leave_filter":
+            return self.query_one(Input).display or bool(self._words)
         return super().check_action(action, parameters)
 
     def action_copy(self) -> None:
@@ -285,14 +285,11 @@ class HostScreen(ConsoleScreen):
         box.value = self._words = ""
         box.display = False
 
-    async def action_back(self) -> None:
-        """First out of the filter, then back."""
-        if self.query_one(Input).display or self._words:
-            self._leave_filter()
-            self._pane().query_one(Grid).focus()
-            self.redraw()
-            return
-        await self.app.action_back()
+    def action_leave_filter(self) -> None:
+        """Everything again."""
+        self._leave_filter()
+        self._pane().query_one(Grid).focus()
+        self.redraw()
 
     def action_again(self) -> None:
         """Survey the host now."""

@@ -26,6 +26,7 @@ KEYS = (
     Key("host.acknowledge", "x", "acknowledge", "Let a kernel-log fault rest, or take that back", "let rest"),
     Key("host.only_bad", "o", "only_bad", "Only what is not as it should be, or everything", "only bad"),
     Key("host.filter", "slash", "filter", "Filter as you type", "filter"),
+    Key("host.leave_filter", "escape", "leave_filter", "Leave the filter: everything again"),
     Key("host.again", "r", "again", "Look at the host again now", "look again"),
     Key("host.next", "n", "step(1)", "Next host", "next host"),
     Key("host.previous", "p", "step(-1)", "Host before"),
