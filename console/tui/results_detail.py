@@ -25,7 +25,7 @@ def detail(item: Figure, sheet: Sheet, paper: "Paper | None", why_none: str = ""
     made = [*headline(item), *outcome(item), *reference(item)]
     made += [*reasons(item.reasons), *differences(item.differences), *_recipe(item)]
     if item.attempts:
-        made += [BLANK, para("attempts", "bold"), *(tried(one) for one in item.attempts)]
+        made += [BLANK, para("attempts", "bold"), *(tried(one, alone=len(item.attempts) == 1) for one in item.attempts)]
     for group, title in (("beside", "beside it"), ("conditions", "conditions"), ("row", "the row")):
         made += _facts(item, group, title)
     made += behind(paper, why_none) if item.attempts else []
@@ -135,8 +135,8 @@ def _recipe(item: Figure) -> list[Para]:
 _STATE: Mapping[str, Role] = {"ok": "ok", "failed": "fail", "stopped": "warn", "not run": "unknown"}
 
 
-def tried(item: Tried) -> Para:
-    """One attempt in a line."""
+def tried(item: Tried, *, alone: bool) -> Para:
+    """One attempt in a line; why it failed only where it is not the only one, of which that was said above."""
     role = _STATE.get(item.state, "busy")
     name = f"  {item.repeat}" + (f", try {item.attempt_try}" if item.attempt_try > 1 else "")
     spans: list[Span] = [(f"{name:<9}  {item.attempt}  ", "dim"), (item.state, "warn" if item.spoiled else role)]
@@ -149,7 +149,7 @@ def tried(item: Tried) -> Para:
     if item.started_at_ns is not None:
         took = f", took {span_s((item.ended_at_ns - item.started_at_ns) / 1e9)}" if item.ended_at_ns else ""
         spans.append((f"  {utc(item.started_at_ns)}{took}", "dim"))
-    if item.failure_line:
+    if item.failure_line and not alone:
         spans.append((f"  {item.failure}: {item.failure_line}", "fail"))
     return Para(tuple(spans), 11)
 

@@ -76,13 +76,13 @@ def log(settings: "Settings", attempt: str, part: str) -> "Callable[[], LogFile]
     return open_log
 
 
-def past(settings: "Settings") -> "Callable[[], tuple[RunSummary, ...]]":
-    """Every run, newest first."""
+def past(settings: "Settings", only: Collection[str] | None = None) -> "Callable[[], tuple[RunSummary, ...]]":
+    """Every run, newest first; with `only` those of them that are named."""
 
     def read_runs() -> "tuple[RunSummary, ...]":
         from console.desk import history
 
-        return history.summaries(settings)
+        return history.summaries(settings, only)
 
     return read_runs
 

@@ -30,6 +30,8 @@ AGAIN_S = 1.0
 """Attempts may end faster than tables are worth reading."""
 PAPER_S = 0.2
 """The cursor rests this long before what is kept of an attempt is looked up."""
+PANE_LINES = 8
+"""What the pane needs below the table to say anything."""
 PAPERS = 40
 """Attempts whose papers are remembered."""
 
@@ -171,11 +173,12 @@ class ResultsView(ConsoleScreen):
         self._show_detail()
 
     def _share_room(self) -> None:
-        """Below the table the pane gets what the rows leave; beside it both are as high as the screen."""
-        grid = self.query_one(Grid)
-        room = self.query_one("#split").size.height
-        below = self.has_class("-high") and not self.has_class("-vast")
-        wanted = max(4, min(len(grid.rows) + 2, room * 6 // 10)) if below else None
+        """Below the table the pane gets what the rows leave, and nothing where that is too little."""
+        grid, room = self.query_one(Grid), self.query_one("#split").size.height
+        vast, high = self.has_class("-vast"), self.has_class("-high")
+        fits = len(grid.rows) + 2 <= room - PANE_LINES
+        self.set_class(vast or high or fits, "-paned")
+        wanted = None if vast or not (high or fits) else max(4, min(len(grid.rows) + 2, room * 6 // 10))
         current = grid.styles.inline.height
         if (int(current.value) if current is not None else None) != wanted:
             grid.styles.height = wanted
