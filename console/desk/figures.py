@@ -9,7 +9,6 @@ from console.model.cell import Conditions
 from console.model.profile import GpuSpec
 from console.model.text import Clean, clean_line
 from console.model.units import METRICS, binary_size
-from console.workloads.flops import mfu
 
 LIMIT = 40
 """Most figures kept of one attempt: a matrix of one's own may name any."""
@@ -104,5 +103,9 @@ def mfu_percent(
 ) -> float | None:
     """MFU of the latest step, per cent of the published dense peak; None where the GPU or its peak is not known."""
     tflops, spec = figure_of(figures, TFLOPS), specs.get(gpu or "")
-    part = mfu(tflops.value, spec, precision) if tflops is not None and spec is not None else None
+    if tflops is None or spec is None:
+        return None
+    from console.workloads.flops import mfu  # with it come all programs: not before there is something to say
+
+    part = mfu(tflops.value, spec, precision)
     return None if part is None else 100 * part

@@ -1,7 +1,7 @@
 """Ids of runs and attempts: sortable by time, safe as file names and as container names."""
 
+import os
 import re
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class IdMaker:
     def new_id(self, prefix: str) -> str:
         """`prefix` and twelve base 32 digits: eight of milliseconds, four of chance."""
         with self._lock:
-            fresh = (self._now_ms() - _EPOCH_MS) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS - 1)
+            fresh = (self._now_ms() - _EPOCH_MS) << _RANDOM_BITS | _randbits(_RANDOM_BITS - 1)
             self._last = max(fresh, self._last + 1)
             return check_id(prefix + _base32(self._last, 12))
 
@@ -48,3 +48,8 @@ _MAKER = IdMaker()
 def new_id(prefix: str) -> str:
     """A fresh id such as `r01kan3v9c4tq`; later ones sort later. Raises BadName on a prefix unfit for paths."""
     return _MAKER.new_id(prefix)
+
+
+def _randbits(count: int) -> int:
+    """So many random bits; `secrets` would bring half of the hash libraries along."""
+    return int.from_bytes(os.urandom(8)) >> (64 - count)
