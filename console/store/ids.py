@@ -52,4 +52,4 @@ def new_id(prefix: str) -> str:
 
 def _randbits(count: int) -> int:
     """So many random bits; `secrets` would bring half of the hash libraries along."""
-    return int.from_bytes(os.urandom(8)) >> (64 - count)
+    return int.from_bytes(os.urandom(8), "big") >> (64 - count)
