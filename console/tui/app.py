@@ -115,8 +115,9 @@ class Console(App[None]):
             self.exit()
 
     def on_delivery(self, delivery: "Delivery") -> None:
-        """Something from the core, in our own thread and context."""
-        delivery.call()
+        """Something from the core, in our own thread and context; while we end, nobody is left to show it to."""
+        if self.is_running:
+            delivery.call()
 
     # -- drawing
 
