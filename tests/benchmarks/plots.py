@@ -19,6 +19,7 @@ import tempfile
 import time
 from fcntl import ioctl
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from termios import TIOCSWINSZ
 from typing import Any
@@ -155,6 +156,9 @@ def main() -> None:
     base = measure("nothing", options)
     print(f"{options.plots} plots of 2 x {options.points} points in {options.size}, costs of one redraw of all")
     for kind in KINDS[1:]:
+        if find_spec(imports[kind]) is None:
+            print(f"{kind:<14} absent: `pip install textual-plot` into this environment brings it")
+            continue
         cost = measure(kind, options)
         print(
             f"{kind:<14} {cost['cpu_ms'] - base['cpu_ms']:6.1f} ms CPU {cost['kb'] - base['kb']:6.1f} KB"
