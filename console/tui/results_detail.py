@@ -177,7 +177,7 @@ def behind(paper: "Paper | None", why_none: str) -> list[Para]:
         made += [BLANK, para("what preflight found", "bold"), *(para(f"  {text}", hang=4) for text in paper.found)]
     if paper.files:
         kept = ", ".join(item.name for item in paper.files)
-        made += [BLANK, para(f"kept in {paper.folder}", "bold"), para(f"  {kept}", "dim", hang=2)]
+        made += [BLANK, para("files", "bold"), para(f"  attempts/{paper.attempt} in the store: {kept}", "dim", hang=2)]
     return made
 
 

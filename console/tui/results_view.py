@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 AGAIN_S = 1.0
 """Attempts may end faster than tables are worth reading."""
-PAPER_S = 0.2
-"""The cursor rests this long before what is kept of an attempt is looked up."""
 PANE_LINES = 8
 """What the pane needs below the table to say anything."""
 PAPERS = 40
@@ -57,7 +55,7 @@ class ResultsView(ConsoleScreen):
         self._shown = Shown()
         self._places: dict[str, str] = {}
         self._papers: dict[str, Paper | str] = {}
-        self._resting: Timer | None = None
+        self._looking = False
         self._about = ""
         self._zoomed = False
 
@@ -249,8 +247,7 @@ class ResultsView(ConsoleScreen):
             paper = self._papers.get(attempt) if attempt else None
             why = paper if isinstance(paper, str) else "looking up what is kept of it …" if paper is None else ""
             lines = detail(figure, sheet, None if isinstance(paper, str) else paper, why)
-            if attempt and paper is None:
-                self._look_up_soon()
+            self._look_up()
         elif pair is not None and self._comparison is not None:
             lines = pair_detail(pair, self._comparison)
         else:
@@ -284,24 +281,22 @@ class ResultsView(ConsoleScreen):
         self._show_detail()
         self.draw_lines()
 
-    def _look_up_soon(self) -> None:
-        if self._resting is not None:
-            self._resting.stop()
-        self._resting = self.set_timer(PAPER_S, self._look_up)
-
     def _look_up(self) -> None:
-        self._resting = None
+        """What is kept of the attempt under the cursor; one at a time, so that a cursor that runs asks for few."""
         figure = self._figure()
         attempt = self._speaking(figure) if figure is not None else ""
+        if not attempt or attempt in self._papers or self._looking:
+            return
+        self._looking = True
 
         def ready(answer: Answer) -> None:
+            self._looking = False
             while len(self._papers) >= PAPERS:
                 del self._papers[next(iter(self._papers))]
             self._papers[attempt] = answer.value if answer.error is None else answer.error
             self._show_detail()
 
-        if attempt and attempt not in self._papers:
-            self.link.work(asks.paper(self.link.settings, attempt), ready)
+        self.link.work(asks.paper(self.link.settings, attempt), ready)
 
     def note(self) -> Span:
         """That what is shown is being read again, or could not be."""
