@@ -164,22 +164,18 @@ class LivePane(Vertical):
         span = self._span(view, now_ns)
         times, values = live_series.rates(self._world.board.points(view.attempt), span)
         measured = self._readings.measured if self._readings else (None, None)
+        title, unit = live_rows.rate_title(view)
         plot.set_series(
             times,
             {"": values} if values else {},
-            unit=view.rate.unit if view.rate else "",
-            title=self._rate_title(view),
+            unit=unit,
+            title=title,
             lines=live_rows.reference_lines(view),
             moments=live_series.moments(view, measured, span),
             window=span.window,
             floor=live_series.floor_of(values),
             gap_s=live_series.rate_gap_s(times),
             empty=self._why_no_rate(view),
-        )
-
-    def _rate_title(self, view: AttemptView) -> str:
-        return (
-            "rate" if view.rate is None else view.rate.metric.replace("_per_s", "/s").replace("_", " ").split("/s")[0]
         )
 
     def _why_no_rate(self, view: AttemptView) -> str:

@@ -27,7 +27,7 @@ COLUMNS = (
     Column("percent", "%", 4, right=True),
     Column("now", "now", 8, right=True),
     Column("mean", "mean", 8, right=True, rank=3),
-    Column("unit", "unit", 9, rank=4, grow=1),
+    Column("unit", "unit", 12, rank=4),
     Column("ratio", "of ref.", 7, right=True, rank=5),
     Column("elapsed", "elapsed", 8, right=True, rank=7),
     Column("left", "left", 8, right=True),
@@ -75,7 +75,7 @@ def hosts_of(view: AttemptView) -> str:
     """Where it runs; how many hosts would do while it waits for one of several."""
     if view.placed or len(view.hosts) <= 2:
         return ", ".join(view.hosts)
-    return f"{view.nodes} of {len(view.hosts)} hosts"
+    return f"{view.nodes} of {len(view.hosts)} hosts" if view.nodes < len(view.hosts) else f"{view.nodes} hosts"
 
 
 def doing(view: AttemptView) -> str:
@@ -129,6 +129,15 @@ def reference_lines(view: AttemptView) -> Mapping[str, float]:
     if rate.mean is not None:
         lines[f"mean {figure(rate.mean)}"] = rate.mean
     return lines
+
+
+def rate_title(view: AttemptView) -> tuple[str, str]:
+    """What the rate plot shows, and its unit where the name does not say it."""
+    rate = view.rate
+    if rate is None:
+        return "Rate", ""
+    label = METRICS[rate.metric].label if rate.metric in METRICS else rate.metric.replace("_", " ")
+    return label, "" if rate.unit in label else rate.unit
 
 
 # -- the lines above the plots

@@ -190,7 +190,7 @@ def _behind(times: Sequence[int], at_ns: int) -> int:
     """The first place with a later time; times are a second apart."""
     if not times or times[-1] <= at_ns:
         return len(times)
-    return max(0, len(times) - int((times[-1] - at_ns) / 1e9) - 1)
+    return max(0, len(times) + (at_ns - times[-1]) // 1_000_000_000)
 
 
 def curves(seen: Telemetry) -> dict[str, Sequence[float]]:

@@ -51,6 +51,7 @@ _KEYS = (
     Key("live.all", "a", "all", "Also what is planned and what ended before", "all"),
     Key("live.results", "o", "results", "Results of the attempt's run"),
     Key("live.host", "h", "host", "The attempt's host"),
+    Key("live.leave", "escape", "leave", "Out of the search, the zoom, the log"),
     Key("live.copy", "y", "copy", "Copy what is selected in the log, else the lines on the screen"),
 )  # fmt: skip
 
@@ -147,7 +148,7 @@ class LiveScreen(LiveActs, ConsoleScreen):
             pane.draw(self._gpus)
 
     def _table_height(self, height: int, panes: bool) -> int:
-        return min(len(self._views) + 1, max(4, height // 4)) if panes else height
+        return min(len(self._views) + 1, max(4, height // 5)) if panes else height
 
     def note(self) -> Span:
         """What is not on the screen though it was ticked."""
@@ -279,8 +280,17 @@ class LiveScreen(LiveActs, ConsoleScreen):
         self.app.say("the last ten minutes" if lately else "the whole time")
         self.redraw()
 
-    async def action_back(self) -> None:
-        """Out of the search, the zoom, the log; then back."""
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave only what one is in; the same key then goes back."""
+        if action == "leave":
+            pane = self.pane()
+            reading = pane.logs.reading
+            inside = bool(self._zoom) or pane.query_one(Input).display or not self.query_one(Grid).has_focus
+            return inside or reading.searching or reading.pattern is not None
+        return super().check_action(action, parameters)
+
+    def action_leave(self) -> None:
+        """Out of the search, the zoom, the log."""
         pane = self.pane()
         box = pane.query_one(Input)
         if box.display:
@@ -292,10 +302,8 @@ class LiveScreen(LiveActs, ConsoleScreen):
             self._zoom, pane.shows = "", "both"
             self.query_one(Grid).focus()
             self.redraw()
-        elif not self.query_one(Grid).has_focus:
-            self.query_one(Grid).focus()
         else:
-            await self.app.action_back()
+            self.query_one(Grid).focus()
 
     # -- the log
 
