@@ -186,8 +186,7 @@ class Grid(ScrollView, can_focus=True):
         """Show these rows. Only cells that differ are painted again; the cursor stays on its row."""
         before, self._rows = self._rows, tuple(rows)
         if empty is not None and empty != self._empty:
-            self._empty = empty
-            before = ()
+            self._empty = empty  # with or without rows the cursor stays on its row
         same_keys = len(before) == len(self._rows) and all(
             old.key == new.key for old, new in zip(before, self._rows, strict=True)
         )
