@@ -149,7 +149,7 @@ class Console(App[None]):
 
     def _draw(self, changes: Changes) -> None:
         screen = self.console_screen()
-        if screen is not None and screen.is_mounted and screen.size.width:
+        if screen is not None and screen.is_mounted and screen.size.width and self.is_running:
             screen.draw(changes)
             screen.draw_lines()
 
@@ -163,7 +163,7 @@ class Console(App[None]):
     def redraw(self) -> None:
         """Draw everything on the screen that is seen."""
         screen = self.console_screen()
-        if screen is not None:
+        if screen is not None and self.is_running:
             screen.redraw()
 
     def _themed(self, _theme: object) -> None:
