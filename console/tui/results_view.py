@@ -49,6 +49,7 @@ class ResultsView(ConsoleScreen):
         self._comparison: Comparison | None = None
         self._error = ""
         self._reading = False
+        self._nothing = False
         self._read_as: tuple[object, ...] = ()
         self._again: Timer | None = None
         self._matrix = ""
@@ -93,13 +94,17 @@ class ResultsView(ConsoleScreen):
             self._taken = chosen
             self._choose((chosen,))
         elif self._book is None:
-            self._read()
+            if not self._nothing:
+                self._read()
+            elif changes is not None and changes.runs:
+                self._read_soon()
         elif self._ends() != self._read_as:
             self._read_soon()
         self._show()
 
     def _choose(self, runs: Sequence[str]) -> None:
         self._runs, self._book, self._comparison, self._error = tuple(runs), None, None, ""
+        self._nothing = False
         self._papers.clear()
         self._read()
 
@@ -125,6 +130,7 @@ class ResultsView(ConsoleScreen):
             self._error = answer.error or ""
             if answer.error is None:
                 self._have_book(answer.value, ends)
+            self._nothing = self._book is None
             self.redraw()
 
         self.link.work(asks.book(self.link.settings, asked), ready)

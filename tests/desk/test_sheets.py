@@ -10,7 +10,7 @@ from console.desk.errors import DeskError
 from console.desk.settings import Options, Settings, load
 from console.desk.sheet_views import Book, Figure, Side
 from console.model.attempt import Outcome, Validity
-from console.model.events import AttemptEnded, Envelope
+from console.model.events import AttemptEnded, Envelope, Event
 from console.runs.retry import next_try
 from console.store.journal import Journal
 
@@ -203,7 +203,7 @@ def test_a_further_try_takes_the_place_of_the_one_before(tmp_path: Path) -> None
     with desk.tail(settings) as tail:
         row = next(row for row in tail.attempts(before.run) if row.outcome is Outcome.FAILED)
     writer = Journal(desk.folder(settings))
-    again = [next_try(row), AttemptEnded(outcome=Outcome.OK)]
+    again: list[Event] = [next_try(row), AttemptEnded(outcome=Outcome.OK)]
     writer.append_now([Envelope(at_ns=1, run=before.run, attempt="a0again", event=event) for event in again])
     writer.close()
 

@@ -38,6 +38,7 @@ _KEYS = (
     Key("results.copy", "y", "copy('.md')", "Copy the rows as Markdown", "copy"),
     Key("results.copy_csv", "Y", "copy('.csv')", "Copy the rows as CSV"),
     Key("results.export", "e", "export", "Write every attempt of the runs to a file", "export"),
+    Key("results.leave", "escape", "leave", "Out of the details, the filter, the comparison"),
     Key("results.again", "R", "again", "Read everything again, references too"),
 )
 
@@ -72,9 +73,9 @@ class ResultsScreen(ResultsView):
             return self._comparison is None and self._sheet() is not None
         if action in ("copy", "export", "compare"):
             return self._book is not None and bool(self._book.sheets)
-        if action == "back":
-            inside = self._zoomed or bool(self._shown.words) or self._comparison is not None
-            return inside or self.query_one(Input).display or super().check_action(action, parameters)
+        if action == "leave":  # else the same key goes back
+            filtered = bool(self._shown.words) or self.query_one(Input).display
+            return self._zoomed or filtered or self._comparison is not None
         return super().check_action(action, parameters)
 
     # -- the row
@@ -127,8 +128,8 @@ class ResultsScreen(ResultsView):
         self.query_one(Input).display = False
         self.query_one(Grid).focus()
 
-    async def action_back(self) -> None:
-        """Out of the pane, the filter, the comparison; then back."""
+    def action_leave(self) -> None:
+        """Out of the pane, the filter, the comparison."""
         box = self.query_one(Input)
         if self._zoomed:
             self._zoom(False)
@@ -141,8 +142,6 @@ class ResultsScreen(ResultsView):
         elif self._comparison is not None:
             self._comparison = None
             self.redraw()
-        else:
-            await self.app.action_back()
 
     def action_sheet(self, by: int) -> None:
         """Another matrix."""

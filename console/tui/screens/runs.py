@@ -35,6 +35,7 @@ _KEYS = (
     Key("runs.export", "e", "export", "Write its results to a file", "export"),
     Key("runs.filter", "slash", "filter", "Filter as you type: words, !word, state:left", "filter"),
     Key("runs.details", "d", "details", "All of the run, or the table again", "details"),
+    Key("runs.leave", "escape", "leave", "Out of the details, out of the filter"),
     Key("runs.replay", "R", "replay", "Copy the command that plays it again"),
     Key("runs.copy", "y", "copy", "Copy the run's id"),
 )
@@ -203,11 +204,10 @@ class RunsScreen(ConsoleScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with that run."""
-        if action not in ("open", "watch", "resume", "stop", "clean", "export", "details", "replay", "copy", "back"):
+        if action not in ("open", "watch", "resume", "stop", "clean", "export", "details", "replay", "copy", "leave"):
             return super().check_action(action, parameters)
-        if action == "back":
-            inside = self._zoomed or bool(self._table.filter) or self.query_one(Input).display
-            return inside or super().check_action(action, parameters)
+        if action == "leave":  # else the same key goes back
+            return self._zoomed or bool(self._table.filter) or self.query_one(Input).display
         if action == "clean":
             return self._may_act() and self.world.fleet_file is not None
         run = self._current() if self.is_mounted else None
@@ -316,8 +316,8 @@ class RunsScreen(ConsoleScreen):
         self.query_one(Input).display = False
         self.query_one(Grid).focus()
 
-    async def action_back(self) -> None:
-        """Out of the pane, then of the filter, then back."""
+    def action_leave(self) -> None:
+        """Out of the pane, then of the filter."""
         box = self.query_one(Input)
         if self._zoomed:
             self._zoom(False)
@@ -328,5 +328,3 @@ class RunsScreen(ConsoleScreen):
             self.query_one(Grid).focus()
             self._show()
             self.draw_lines()
-        else:
-            await self.app.action_back()
