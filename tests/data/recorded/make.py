@@ -5,6 +5,7 @@ screens change with it.
 """
 
 import asyncio
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -58,7 +59,8 @@ def run(fleet: Path, store: Path, label: str, matrices: tuple[str, ...], only: s
     """One run, to its end."""
     argv = [sys.executable, "-m", "console", "run", *matrices, "--fleet", str(fleet), "--store", str(store)]
     argv += ["--place", "spread", "--fetch", "--if-busy", "wait", "--accept", "host.numa_balancing"]
-    subprocess.run([*argv, "--label", label, "--only", only], check=False, stdout=subprocess.DEVNULL)
+    env = {**os.environ, "INSTINCT_OPERATOR": "ann@desk"}
+    subprocess.run([*argv, "--label", label, "--only", only], env=env, check=False, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
