@@ -26,8 +26,9 @@ def ask(screen: ConsoleScreen, host: str, fault: Fault, *, rests: bool, then: Th
         if not reason.strip():
             screen.app.say("nothing was acknowledged: it needs a reason", error=True)
             return
+        often = "Once" if fault.count == 1 else f"{fault.count} times"
         detail = (
-            f"{fault.count} times on {fault.bdf or 'this host'}, {upto}.\nReason: {reason.strip()}\n"
+            f"{often} on {fault.bdf or 'this host'}, {upto}.\nReason: {reason.strip()}\n"
             "What comes later is a finding again. The health check of every front leaves it out until then."
         )
 
