@@ -18,6 +18,11 @@ STYLES = 8
 MARKS = "●▲■○×+◌‖"
 """All different in ASCII too."""
 _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+_RUNS = tuple(
+    tuple(tuple(sum(_BITS[y][side] for y in range(first, last + 1)) for last in range(4)) for first in range(4))
+    for side in range(2)
+)
+"""The dots of one side of a cell from one line of dots to another."""
 _MARK_EVERY = 14
 """Cells between two marks of the same curve."""
 
@@ -35,6 +40,14 @@ class _Canvas:
         """Set a dot; y counts from the top, in dots."""
         self.dots[y >> 2][x >> 1] |= _BITS[y & 3][x & 1]
         self.styles[y >> 2][x >> 1] = style
+
+    def run(self, x: int, top: int, bottom: int, style: str) -> None:
+        """Set every dot of a column from `top` to `bottom`, cell by cell: spikes are most of what noisy curves draw."""
+        column, side = x >> 1, x & 1
+        for row in range(top >> 2, (bottom >> 2) + 1):
+            first, last = max(top - 4 * row, 0), min(bottom - 4 * row, 3)
+            self.dots[row][column] |= _RUNS[side][first][last]
+            self.styles[row][column] = style
 
     def write(self, row: int, column: int, text: str, style: str) -> None:
         """Put text over whatever is there."""
@@ -78,9 +91,9 @@ def draw(data: Data, width: int, height: int) -> list[list[Part]]:
         _moment(canvas, scale, label, time_s)
     for number, curve in enumerate(data.curves):
         extents = _extents(data.times_s, curve.values, scale, data.gap_s)
+        style = f"s{number % STYLES}"
         for x, (top, bottom) in extents.items():
-            for y in range(top, bottom + 1):
-                canvas.dot(x, y, f"s{number % STYLES}")
+            canvas.run(x, top, bottom, style)
         if len(data.curves) > 1:
             _mark(canvas, extents, curve.mark, number, len(data.curves))
     for label, value in data.lines:
