@@ -49,14 +49,14 @@ class MatrixChoosing(ConsoleScreen):
         return self.table.current
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Choosing needs a matrix; back leads out of the filter and the list first."""
+        """Choosing needs a matrix; there is something to leave in the filter and in the list."""
         if action in _CHOOSES:
             return self.choice is not None
         if action == "hosts":
             return self.choice is not None and self.world.fleet_file is not None
-        if action == "back":
+        if action == "leave":
             filtered = self.choice is not None and bool(self.choice.filter)
-            return filtered or self.listing or self.query_one("#filter").display or self.app.check_action("back", ())
+            return filtered or self.listing or self.query_one("#filter").display
         return super().check_action(action, parameters)
 
     # -- which matrix
@@ -137,8 +137,8 @@ class MatrixChoosing(ConsoleScreen):
             self.table.focus()
         self.redraw()
 
-    async def action_back(self) -> None:
-        """Out of the filter or the list first, then back."""
+    def action_leave(self) -> None:
+        """Out of the filter first, then out of the list."""
         box = self.query_one("#filter", Input)
         if box.display or (self.choice is not None and self.choice.filter):
             box.display = False
@@ -148,8 +148,6 @@ class MatrixChoosing(ConsoleScreen):
             self.redraw()
         elif self.listing:
             self.action_list()
-        else:
-            await self.app.action_back()
 
     def action_tick(self) -> None:
         """The row under the cursor, in or out."""

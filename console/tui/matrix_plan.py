@@ -1,6 +1,6 @@
 """A plan as the Matrix screen shows it: how much, how long, what stands in the way, what exactly would run. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -121,7 +121,7 @@ def standing(found: Totals) -> tuple[Span, ...]:
     if found.spoiled:
         spans.append((f"  ▲ {found.spoiled} would not count", "warn"))
     if found.held:
-        spans.append((f"  ◐ {found.held} held by others now", "warn"))
+        spans.append((f"  ◐ {found.held} held now", "warn"))
     return tuple(spans)
 
 
@@ -160,34 +160,33 @@ def _times(found: Totals, speed: float) -> list[Para]:
 def findings(planned: "Planned") -> list[list[Para]]:
     """What preflight says, the gravest first; what several hosts or attempts share is said once, with the hosts."""
     accepted = planned.plan.request.accept
-    said: dict[tuple[Effect, str, str, str, str], dict[str, int]] = {}
+    said: dict[tuple[Effect, str, str, str], dict[str, dict[str, None]]] = {}
     for attempt in planned.plan.attempts:
         for item in attempt.findings:
-            if item.state is State.PASS:
-                continue
-            key = (item.effect, item.check, item.seen, item.expected, item.remedy)
-            hosts = said.setdefault(key, {})
-            hosts[item.host] = hosts.get(item.host, 0) + 1
+            if item.state is not State.PASS:
+                seen = said.setdefault((item.effect, item.check, item.expected, item.remedy), {})
+                seen.setdefault(item.seen, {})[item.host] = None
     order = list(_EFFECTS)
     ranked = sorted(said.items(), key=lambda pair: order.index(pair[0][0]))
-    return [_finding(*key, hosts, accepted) for key, hosts in ranked]
+    return [_finding(*key, seen, accepted) for key, seen in ranked]
 
 
 def _finding(
     effect: Effect,
     check: str,
-    seen: str,
     expected: str,
     remedy: str,
-    hosts: Mapping[str, int],
+    seen: Mapping[str, Collection[str]],
     accepted: Sequence[str],
 ) -> list[Para]:
     glyph, word, role = _EFFECTS[effect]
-    names = list(hosts)
-    where = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-    head: list[Span] = [(f"{glyph} {word:<6}", role), (f"{where}: ", "bold"), (clean_line(seen, 600), "")]
-    head.append((f"  {check}", "dim"))
-    made = [Para(tuple(head), 2)]
+    made: list[Para] = []
+    for text, hosts in seen.items():
+        names = list(hosts)
+        where = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        head: Span = (" " * LABEL, "") if made else (f"{f'{glyph} {word}':<{LABEL}}", role)
+        what: Span = ("" if made else f"  {check}", "dim")
+        made.append(Para((head, (f"{where}: ", "bold"), (clean_line(text, 600), ""), what), LABEL))
     if expected:
         made.append(labelled("  should", clean_line(expected, 600), width=LABEL))
     if remedy:

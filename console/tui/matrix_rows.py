@@ -100,12 +100,9 @@ class Layout(NamedTuple):
 def layout(entry: Entry, room: int, *, simulated: bool) -> Layout:
     """The published columns and ours in `room` cells; where it is short, texts shrink before columns go."""
     ours = _ours(simulated=simulated)
-    for short in (False, True):
-        texts = published(entry.matrix, short=short)
-        made = [
-            _published_column(entry, place, printed, [row[place] for row in texts], short=short)
-            for place, printed in enumerate(entry.matrix.columns)
-        ]
+    for names, headings in ((False, False), (True, False), (True, True)):
+        texts = published(entry.matrix, short=names)
+        made = _published_columns(entry, texts, short=headings)
         every = (Column("tick", "", 3), *made, *ours)
         if sum(column.width + 2 for column in every) <= room - 1:
             break
@@ -120,14 +117,22 @@ def _ours(*, simulated: bool) -> tuple[Column, ...]:
     )
 
 
-def _published_column(entry: Entry, place: int, printed: Printed, texts: Sequence[str], *, short: bool) -> Column:
-    constant = len(texts) > 1 and len(set(texts)) == 1
-    title = _short_heading(entry, printed) if short else printed.heading
-    marked = 1 if printed.key == "printed" else 0
-    width = max(cell_len(title), *(cell_len(text) + marked for text in texts))
-    # What tells rows apart stays longest; what is the same in every row goes first.
-    rank = 0 if place == 0 or printed.key == "printed" else (20 if constant else 5) + place
-    return Column(printed.key, title, min(width, 52), right=place > 0 and _is_number(texts), rank=rank)
+def _published_columns(entry: Entry, texts: Sequence[Sequence[str]], *, short: bool) -> list[Column]:
+    made: list[Column] = []
+    telling = 0
+    for place, printed in enumerate(entry.matrix.columns):
+        column = [row[place] for row in texts]
+        title = _short_heading(entry, printed) if short else printed.heading
+        marked = 1 if printed.key == "printed" else 0
+        width = max(cell_len(title), *(cell_len(text) + marked for text in column))
+        constant = len(texts) > 1 and len(set(column)) == 1
+        # What is the same in every row goes first; the first two that tell rows apart stay longest.
+        rank = (
+            0 if place == 0 or printed.key == "printed" else 20 + place if constant else 2 if telling < 2 else 6 + place
+        )
+        telling += rank == 2
+        made.append(Column(printed.key, title, min(width, 52), right=place > 0 and _is_number(column), rank=rank))
+    return made
 
 
 def _short_heading(entry: Entry, printed: Printed) -> str:

@@ -34,7 +34,7 @@ _KEYS = (
     Key("matrix.hosts", "h", "hosts", "On which hosts", "hosts"),
     Key("matrix.image", "i", "image", "Under which image", "image"),
     Key("matrix.how", "o", "how", "How: each or spread, repeats, busy hosts, accepted checks, label", "options"),
-    Key("matrix.pause", "z", "pause", "Pause the run (nothing new starts), or go on", "pause"),
+    Key("matrix.pause", "P", "pause", "Pause the run (nothing new starts), or go on", "pause"),
     Key("matrix.stop", "s", "stop", "Stop the attempts of the row", "stop"),
     Key("matrix.stop_run", "S", "stop_run", "Stop the whole run"),
     Key("matrix.retry", "r", "retry", "Try the row again", "again"),
@@ -42,6 +42,7 @@ _KEYS = (
     Key("matrix.view", "v", "view", "The row or the plan in the lower pane", "row/plan"),
     Key("matrix.list", "m", "list", "To the matrices and back", "matrices"),
     Key("matrix.filter", "slash", "filter", "Show some rows: model~70B and output_len==2048", "filter"),
+    Key("matrix.leave", "escape", "leave", "Out of the filter: every row again; out of the list"),
     Key("matrix.all", "a", "tick_all(True)", "Tick every row that is shown", "all"),
     Key("matrix.none", "n", "tick_all(False)", "Untick every row that is shown", "none"),
     Key("matrix.live", "l", "live", "What runs of this row, live"),
@@ -71,6 +72,7 @@ class MatrixScreen(MatrixActs):
         self._under = ""
         self._ended: tuple[str, int] = ("", -1)
         self._paper: dict[object, PlannedAttempt | str] = {}
+        self._layout: tuple[tuple[str, int, bool], matrix_rows.Layout] | None = None
         self._drop_past: Callable[[], None] = lambda: None
 
     def body(self) -> ComposeResult:
@@ -118,7 +120,7 @@ class MatrixScreen(MatrixActs):
 
     def draw(self, changes: Changes | None) -> None:
         """Everything; grids and lines paint only what differs."""
-        if changes is not None and not (changes.attempts or changes.runs or changes.time):
+        if not self.is_attached or (changes is not None and not (changes.attempts or changes.runs or changes.time)):
             return
         entry, choice = self.entry, self.choice
         self._draw_list()
@@ -156,7 +158,10 @@ class MatrixScreen(MatrixActs):
         plans = matrix_plan.marks_of(planned) if planned is not None else None
         grid = self.table
         room = grid.size.width or self.size.width
-        layout = matrix_rows.layout(entry, room, simulated=self.world.simulated)
+        fitted = (entry.matrix.name, room, self.world.simulated)
+        if self._layout is None or self._layout[0] != fitted:
+            self._layout = fitted, matrix_rows.layout(entry, room, simulated=self.world.simulated)
+        layout = self._layout[1]
         grid.set_columns(layout.columns)
         empty = f"no row matches {choice.filter!r}; esc shows all"
         rows = matrix_rows.table_rows(entry, layout.texts, self.shown, choice.ticked, stands, plans)
