@@ -58,6 +58,7 @@ class LivePane(Vertical):
         self._why_no_readings = ""
         self._drops: dict[str, Callable[[], None]] = {}
         self._due: dict[str, float] = {}
+        self._above = self._below = ""
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -129,7 +130,7 @@ class LivePane(Vertical):
         self._ask_logs(view)
         if self.metric is not None and self.query_one(".gpus").display:
             self._ask_readings(view)
-        self.border_title = Content(f"{live_rows.name_of(view)}  {live_rows.hosts_of(view)}")
+        self._frame(f"{live_rows.name_of(view)}  {live_rows.hosts_of(view)}", self._below)
         self.query_one(Lines).show(self._head(view, now_ns, gpus))
         self._arrange(view)
         self._draw_rate(view, now_ns)
@@ -224,7 +225,14 @@ class LivePane(Vertical):
         """Which log it is and where one is in it, on the frame."""
         log = f"log {self._part}" if self._part and len(self._parts) > 1 else "log"
         status = self.logs.status if self.logs.display else ""
-        self.border_subtitle = Content(f"{log}: {status}") if status else Content("")
+        self._frame(self._above, f"{log}: {status}" if status else "")
+
+    def _frame(self, above: str, below: str) -> None:
+        """The words on the frame; each setting of one paints all of the frame, so only what differs is set."""
+        if above != self._above:
+            self._above, self.border_title = above, Content(above)
+        if below != self._below:
+            self._below, self.border_subtitle = below, Content(below)
 
     # -- reading
 

@@ -321,7 +321,7 @@ class Grid(ScrollView, can_focus=True):
             used += room + 2
         if used < width:
             segments.append(Segment(" " * (width - used), ground))
-        return Strip(segments, used if used > width else width).crop(0, width)
+        return Strip(segments, used if used > width else width).crop(0, width).simplify()
 
     # -- moving
 
