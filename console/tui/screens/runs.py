@@ -244,7 +244,8 @@ class RunsScreen(ConsoleScreen):
         if run is None:
             return
         self.app.chosen_run = run.run
-        self.link.load(run.run)
+        if self.world.board.run(run.run) is None:
+            self.link.load(run.run)
         going = [view for view in self.world.board.attempts(run.run) if view.outcome is None]
         at_work = [view for view in going if view.stage is not Stage.PLANNED]
         for view in (at_work or going)[:1]:
