@@ -13,10 +13,10 @@ from console.desk.fleet_board import FleetEvent, Seen
 from console.desk.settings import Settings
 from console.model.events import Envelope
 from console.model.facts import KernelLine, KernelLog, Known
-from console.model.finding import Ack
 from console.tui.app import Console
 from console.tui.dialogs import AskText, Choose, Confirm
 from console.tui.screens.host import HostScreen
+from console.tui.screens.host_acks import key_of
 from console.tui.screens.host_tabs import TABS
 from console.tui.widgets.grid import Grid, text_of
 from console.tui.widgets.lines import Lines
@@ -287,11 +287,11 @@ async def test_what_runs_here_is_opened_live(scene: MakeScene, halfway: Sequence
 # -- acknowledgements
 
 
-def with_fault(events: Sequence[FleetEvent], host: str = BAD) -> Seen:
+def with_fault(events: Sequence[FleetEvent], host: str = BAD, *, timed: bool = True) -> Seen:
     """The look at a host, with a GPU reset in its kernel log."""
     seen = next(event for event in events if isinstance(event, Seen) and event.host == host)
     text = "amdgpu 0000:46:00.0: amdgpu: GPU reset begin!"
-    line = KernelLine(text=text, raw=text, at_ns=seen.at_ns, level="err")
+    line = KernelLine(text=text, raw=text, at_ns=seen.at_ns if timed else None, level="err")
     log = KernelLog(source="dmesg", lines=(line,), complete=True)
     facts = msgspec.structs.replace(seen.facts, kernel_log=Known(log, "dmesg"))
     return msgspec.structs.replace(seen, facts=facts)
@@ -377,12 +377,33 @@ async def test_acknowledgements_that_cannot_be_read_are_said(scene: MakeScene) -
         assert any("not a file of acknowledgements" in note.message for note in made.app._notifications)
 
 
-def test_an_acknowledgement_of_all_devices_covers_each() -> None:
-    from console.health.kernel_log import faults
-    from console.tui.screens.host_kernel import resting
+@pytest.mark.parametrize(
+    ("parts", "key"),
+    [
+        (("gpu-reset", "", ""), "gpu-reset"),
+        (("gpu-reset", "0000:46:00.0", ""), "gpu-reset@0000:46:00.0"),
+        (("gpu-reset", "", "0123456789"), "gpu-reset#0123456789"),
+    ],
+)
+def test_an_acknowledgement_is_named_as_the_command_line_names_it(parts: tuple[str, str, str], key: str) -> None:
+    assert key_of(*parts) == key
 
-    line = KernelLine(text="amdgpu 0000:46:00.0: amdgpu: GPU reset begin!", raw="", at_ns=5, level="err")
-    fault = faults((line,))[0]
 
-    assert resting(fault, "n", (Ack(host="n", rule="gpu-reset", until_ns=9, reason="all"),)) is not None
-    assert resting(fault, "n", (Ack(host="n", rule="gpu-reset", bdf="0000:05:00.0", until_ns=9, reason="x"),)) is None
+async def test_a_fault_without_a_time_rests_by_its_mark(
+    scene: MakeScene, fleet_events: Sequence[FleetEvent], own_settings: Settings
+) -> None:
+    made = opened(scene, given=own_settings)
+    async with made.app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        made.link.feed(fleet=(with_fault(fleet_events, timed=False),))
+        await pilot.press("e")
+        await settled(pilot)
+        await pilot.press("x")
+        await pilot.pause()
+        await pilot.press(*"old", "enter")
+        await pilot.pause()
+        await pilot.press("y")
+        screen = await settled(pilot)
+
+        assert acks.load(own_settings)[0].mark
+        assert "rests" in listed(screen, "kernel")[0]

@@ -9,6 +9,7 @@ import pytest
 from console.desk.fleet_board import GpuHistory, GpuLive, History, HostView
 from console.desk.status import GpuRow
 from console.health.report import HostHealth
+from console.health.rules.kernel import resting
 from console.model.facts import (
     Clock,
     Driver,
@@ -119,13 +120,14 @@ def kernel(*lines: tuple[int, str], complete: bool = True, this_boot: bool = Tru
     )
 
 
+READ = HostFacts(host="node01", read_at_ns=NOW)
 RESET = "amdgpu 0000:46:00.0: amdgpu: GPU reset begin!"
 AER = "amdgpu 0000:46:00.0: PCIe Bus Error: severity=Uncorrected (Fatal), type=Transaction Layer"
 
 
 def test_faults_are_counted_by_class_and_device_with_their_lines() -> None:
     found = host_kernel.read(kernel((90, RESET), (60, RESET), (30, AER)))
-    rows = host_kernel.rows(found, "node01", (), NOW)
+    rows = host_kernel.rows(found, READ, (), NOW)
 
     by_class = {cell(host_kernel.COLUMNS, row, "class"): row for row in rows}
     reset = by_class["gpu-reset"]
@@ -147,16 +149,16 @@ def test_an_acknowledged_fault_rests_until_it_happens_again() -> None:
     fault = found.faults[0]
     ack = Ack(host="node01", rule="gpu-reset", bdf="0000:46:00.0", until_ns=NOW - 300 * S, reason="replaced")
 
-    assert host_kernel.resting(fault, "node01", (ack,)) is ack
-    assert host_kernel.resting(fault, "node02", (ack,)) is None
+    assert resting(READ, fault, (ack,)) is ack
+    assert resting(HostFacts(host="node02", read_at_ns=1), fault, (ack,)) is None
     again = host_kernel.read(kernel((600, RESET), (10, RESET))).faults[0]
-    assert host_kernel.resting(again, "node01", (ack,)) is None
+    assert resting(READ, again, (ack,)) is None
 
 
 def test_faults_that_rest_stand_last_and_say_so() -> None:
     found = host_kernel.read(kernel((600, RESET), (600, AER)))
     ack = Ack(host="node01", rule=found.faults[0].rule.id, until_ns=NOW, reason="dealt with")
-    rows = host_kernel.rows(found, "node01", (ack,), NOW)
+    rows = host_kernel.rows(found, READ, (ack,), NOW)
 
     assert "rests" in cell(host_kernel.COLUMNS, rows[-1], "state")
     assert "rests" not in cell(host_kernel.COLUMNS, rows[0], "state")

@@ -1,6 +1,6 @@
 """The kernel log since boot: one finding for each fault class and device, and rest for those acknowledged."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from console.health.kernel_log import Fault, faults, span
@@ -45,12 +45,12 @@ def kernel_log(say: Say) -> Iterable[Finding]:
 
 
 def _finding(say: Say, fault: Fault, source: str) -> Finding:
-    ack = _resting(say, fault)
+    ack = resting(say.facts, fault, say.case.acks)
     times = f" {fault.count} times" if fault.count > 1 else ""
     where = f" on {fault.bdf}" if fault.bdf else ""
     last = f", last {_at(fault.newest_ns)}" if fault.newest_ns is not None else ""
     evidence = f"{source}: {fault.last.raw or fault.last.text}"
-    mark = fault.mark(_boot(say))
+    mark = mark_of(say.facts, fault)
     if mark and ack is None:
         key = f"{fault.key}#{mark}"
         evidence += f" (without a time; `instinct health ack {say.facts.host} {key}` lets it rest until it is repeated)"
@@ -66,20 +66,20 @@ def _finding(say: Say, fault: Fault, source: str) -> Finding:
     )
 
 
-def _resting(say: Say, fault: Fault) -> Ack | None:
+def resting(facts: HostFacts, fault: Fault, acks: Sequence[Ack]) -> Ack | None:
     """The acknowledgement that covers every line of a fault: by time, and by its mark where lines have none."""
-    mark = fault.mark(_boot(say))
-    for ack in say.case.acks:
-        same = ack.host == say.facts.host and ack.rule == fault.rule.id and ack.bdf in ("", fault.bdf)
+    mark = mark_of(facts, fault)
+    for ack in acks:
+        same = ack.host == facts.host and ack.rule == fault.rule.id and ack.bdf in ("", fault.bdf)
         over = fault.newest_ns is None or fault.newest_ns <= ack.until_ns + SLACK_NS
         if same and over and mark in ("", ack.mark):
             return ack
     return None
 
 
-def _boot(say: Say) -> str:
-    """Which boot of the host this is; empty where it does not tell."""
-    return value_or(say.facts.system.boot_id, "")
+def mark_of(facts: HostFacts, fault: Fault) -> str:
+    """The mark of a fault's lines that have no time; empty where all have one."""
+    return fault.mark(value_or(facts.system.boot_id, ""))
 
 
 def booted_ns(facts: HostFacts) -> int | None:

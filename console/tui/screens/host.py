@@ -336,10 +336,10 @@ class HostScreen(ConsoleScreen):
         """Ask for the reason, then whether to; or whether to take it back."""
         from console.tui.screens.host_acks import ask
 
-        pane, host = self.query_one(KernelPane), self.host
+        pane, facts = self.query_one(KernelPane), self.world.fleet.facts(self.host or "")
         fault = pane.current()
-        if fault is not None and host is not None:
-            ask(self, host, fault, rests=pane.rests(), then=self._acknowledged)
+        if fault is not None and facts is not None:
+            ask(self, facts, fault, pane.resting(fault), self._acknowledged)
 
     def _acknowledged(self, said: str) -> None:
         self.app.say(said)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from console.health.kernel_log import Fault
+from console.health.rules.kernel import mark_of
+from console.model.facts import HostFacts
 from console.model.finding import Ack
 from console.tui.dialogs import AskText, Confirm
 from console.tui.link import Answer
@@ -12,12 +14,16 @@ from console.tui.words import utc
 Then = Callable[[str], None]
 
 
-def ask(screen: ConsoleScreen, host: str, fault: Fault, *, rests: bool, then: Then) -> None:
-    """`then` is called with what was done, in words; never when the person changed their mind."""
-    if rests:
-        _take_back(screen, host, fault, then)
+def ask(screen: ConsoleScreen, facts: HostFacts, fault: Fault, ack: Ack | None, then: Then) -> None:
+    """`then` is called with what was done, in words; never when the person changed their mind.
+
+    With an acknowledgement that covers the fault the question is whether to take it back.
+    """
+    host = facts.host
+    if ack is not None:
+        _take_back(screen, ack, then)
         return
-    last = fault.last.at_ns
+    last = fault.newest_ns
     upto = f"up to {utc(last)}" if last is not None else "up to now"
 
     def reasoned(reason: str | None) -> None:
@@ -34,7 +40,7 @@ def ask(screen: ConsoleScreen, host: str, fault: Fault, *, rests: bool, then: Th
 
         def sure(yes: bool | None) -> None:
             if yes:
-                _add(screen, host, fault, reason.strip(), then)
+                _add(screen, facts, fault, reason.strip(), then)
 
         screen.app.push_screen(Confirm(f"Let {fault.rule.id} of {host} rest?", detail, yes="let it rest"), sure)
 
@@ -42,33 +48,38 @@ def ask(screen: ConsoleScreen, host: str, fault: Fault, *, rests: bool, then: Th
     screen.app.push_screen(AskText(question, placeholder="what was done about it, a ticket"), reasoned)
 
 
-def _add(screen: ConsoleScreen, host: str, fault: Fault, reason: str, then: Then) -> None:
-    settings, at_ns = screen.link.settings, fault.last.at_ns
-    until_ns = max(screen.world.clock(), at_ns or 0)
+def key_of(rule: str, bdf: str, mark: str) -> str:
+    """What names an acknowledgement: `class@address#mark`, as far as there is one."""
+    return f"{rule}{f'@{bdf}' if bdf else ''}{f'#{mark}' if mark else ''}"
+
+
+def _add(screen: ConsoleScreen, facts: HostFacts, fault: Fault, reason: str, then: Then) -> None:
+    settings, host = screen.link.settings, facts.host
+    key = key_of(fault.rule.id, fault.bdf, mark_of(facts, fault))
+    until_ns = max(screen.world.clock(), fault.newest_ns or 0)
 
     def acknowledge() -> Ack:
         from console.desk import acks
 
-        return acks.add(settings, host, fault.key, reason, until_ns)
+        return acks.add(settings, host, key, reason, until_ns)
 
     screen.link.work(acknowledge, _told(screen, f"{fault.rule.id} of {host} rests until it happens again", then))
 
 
-def _take_back(screen: ConsoleScreen, host: str, fault: Fault, then: Then) -> None:
+def _take_back(screen: ConsoleScreen, ack: Ack, then: Then) -> None:
     settings = screen.link.settings
 
     def take_back() -> bool:
         from console.desk import acks
 
-        one = acks.remove(settings, host, fault.key)
-        return acks.remove(settings, host, fault.rule.id) or one
+        return acks.remove(settings, ack.host, key_of(ack.rule, ack.bdf, ack.mark))
 
     def sure(yes: bool | None) -> None:
         if yes:
-            screen.link.work(take_back, _told(screen, f"{fault.rule.id} of {host} counts again", then))
+            screen.link.work(take_back, _told(screen, f"{ack.rule} of {ack.host} counts again", then))
 
     detail = "It is then a finding again, and counts in the health of the host."
-    screen.app.push_screen(Confirm(f"Let {fault.rule.id} of {host} count again?", detail, yes="count it"), sure)
+    screen.app.push_screen(Confirm(f"Let {ack.rule} of {ack.host} count again?", detail, yes="count it"), sure)
 
 
 def _told(screen: ConsoleScreen, said: str, then: Then) -> Callable[[Answer], None]:

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from console.health.kernel_log import Fault, classify, device_of, faults, span
-from console.health.rules.kernel import SLACK_NS, booted_ns
+from console.health.rules.kernel import booted_ns, resting
 from console.model.facts import HostFacts, KernelLine, Unknown
 from console.model.finding import Ack
 from console.model.text import clean_line
@@ -53,18 +53,9 @@ def read(facts: HostFacts | None) -> Faults:
     return Faults(found, lines)
 
 
-def resting(fault: Fault, host: str, acks: Sequence[Ack]) -> Ack | None:
-    """The acknowledgement that covers everything of a fault so far."""
-    at_ns = fault.last.at_ns
-    if at_ns is None:
-        return None
-    same = (ack for ack in acks if ack.host == host and ack.rule == fault.rule.id and ack.bdf in ("", fault.bdf))
-    return next((ack for ack in same if at_ns <= ack.until_ns + SLACK_NS), None)
-
-
-def rows(found: Faults, host: str, acks: Sequence[Ack], now_ns: int) -> list[Row]:
+def rows(found: Faults, facts: HostFacts, acks: Sequence[Ack], now_ns: int) -> list[Row]:
     """One for each fault, those that rest last; `now_ns` is the host's clock."""
-    made = [(resting(fault, host, acks), fault) for fault in found.faults]
+    made = [(resting(facts, fault, acks), fault) for fault in found.faults]
     return [row(fault, ack, now_ns) for ack, fault in sorted(made, key=lambda item: item[0] is not None)]
 
 
@@ -73,7 +64,7 @@ def row(fault: Fault, ack: Ack | None, now_ns: int) -> Row:
     rests: Role = "dim" if ack is not None else ""
     mark = marks.HEALTH[fault.rule.state]
     state: Span = (f"{mark.glyph} rests", "dim") if ack is not None else mark.span
-    last = fault.last.at_ns
+    last = fault.newest_ns
     cells: tuple[Cell, ...] = (
         state,
         (fault.rule.id, rests),

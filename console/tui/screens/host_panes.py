@@ -6,7 +6,8 @@ from console.desk import status
 from console.desk.expectations import agreement, text
 from console.health.kernel_log import Fault
 from console.health.report import checks
-from console.model.finding import Check, Finding
+from console.health.rules.kernel import resting
+from console.model.finding import Ack, Check, Finding
 from console.tui.screens import host_facts, host_findings, host_gpus, host_kernel, host_work
 from console.tui.screens.host_facts import Entry
 from console.tui.screens.host_listing import Copied, Listing
@@ -191,7 +192,9 @@ class KernelPane(Listing):
         if subject.facts is not self._read_from or subject.facts is None:
             self._read_from = subject.facts
             self._faults = host_kernel.read(subject.facts)
-        return host_kernel.rows(self._faults, subject.name, subject.acks, subject.host_now_ns)
+        if subject.facts is None:
+            return ()
+        return host_kernel.rows(self._faults, subject.facts, subject.acks, subject.host_now_ns)
 
     def why_empty(self, subject: Subject) -> str:
         """A clean log, or one that could not be read."""
@@ -202,20 +205,20 @@ class KernelPane(Listing):
         key = self.grid.current
         return next((fault for fault in self._faults.faults if fault.key == key), None)
 
-    def rests(self) -> bool:
-        """Whether the fault under the cursor is acknowledged."""
-        fault = self.current()
-        if fault is None or self.subject is None:
-            return False
-        return host_kernel.resting(fault, self.subject.name, self.subject.acks) is not None
+    def resting(self, fault: Fault) -> Ack | None:
+        """The acknowledgement that covers a fault."""
+        subject = self.subject
+        return (
+            resting(subject.facts, fault, subject.acks) if subject is not None and subject.facts is not None else None
+        )
 
     def detail(self, subject: Subject, key: str) -> Sequence[Para]:
         """The fault and its lines."""
         fault = next((fault for fault in self._faults.faults if fault.key == key), None)
         if fault is None:
             return ()
-        ack = host_kernel.resting(fault, subject.name, subject.acks)
-        return host_kernel.detail(fault, subject.name, self._faults.lines.get(fault.key, ()), ack, "x")
+        lines = self._faults.lines.get(fault.key, ())
+        return host_kernel.detail(fault, subject.name, lines, self.resting(fault), "x")
 
     def copied(self) -> Copied | None:
         """The remedy."""
