@@ -13,7 +13,7 @@ from console.desk.sheet_views import Book, Difference, Fact, FactGroup, Figure, 
 from console.desk.tables import key_of
 from console.judge.comparability import MUST, SHOULD
 from console.model.attempt import Reason
-from console.model.cell import AnyCell, Matrix
+from console.model.cell import AnyCell, Matrix, Reference
 from console.model.text import clean_line, redact
 from console.model.units import METRICS, binary_size
 from console.results import frames, schema, views
@@ -61,12 +61,35 @@ def _sheet(name: str, catalog: Catalog, rows: Sequence[Row], tried: Mapping[str,
         source=matrix.source if matrix is not None else "",
         dated=matrix.dated if matrix is not None else "",
         columns=tuple((column.key, column.heading) for column in columns),
-        figures=tuple(_figure(row, keys, tried[key_of(row)]) for row in ordered),
+        figures=tuple(_figure(_awaited(row, matrix), keys, tried[key_of(row)]) for row in ordered),
         missing=_missing(matrix, keys, covered.not_in_run, simulated=simulated) if matrix is not None else (),
         order=tuple(order),
         sentences=(summary_sentence(summary), *hint, *(covered.sentences() if covered.rows else ())),
         simulated=simulated,
     )
+
+
+def _awaited(row: Row, matrix: Matrix | None) -> Row:
+    """A row that nothing has ended of yet, with the reference it will most likely be held against."""
+    cell = next((item for item in matrix.cells if item.id == row["cell"]), None) if matrix is not None else None
+    reference = _reference(cell, simulated=row["simulated"]) if cell is not None and row["verdict"] is None else None
+    if reference is None:
+        return row
+    return {
+        **row,
+        "reference_printed": reference.printed,
+        "reference_unit": reference.unit_printed,
+        "reference_set": reference.set,
+        "reference_source": reference.source,
+        "reference_dated": reference.dated,
+        "errata": list(reference.errata),
+    }
+
+
+def _reference(cell: AnyCell, *, simulated: bool) -> Reference | None:
+    """The first that a figure of this world may be compared with: in the lab the lab's own."""
+    wanted = [item for item in cell.references if (item.set == "lab") is simulated] or list(cell.references)
+    return wanted[0] if wanted else None
 
 
 _SAME = ("run", "label", "matrix", "cell", "title", "metric", "ok", "spoiled", "failed", "not_run", "open", "simulated")
@@ -133,8 +156,7 @@ def _missing(matrix: Matrix, keys: Sequence[str], cells: Collection[str], *, sim
 
 def _alone(matrix: Matrix, cell: AnyCell, keys: Sequence[str], *, simulated: bool) -> Figure:
     """A row that was not run; in the lab beside the lab's own figure, which is all that it could be compared with."""
-    wanted = [item for item in cell.references if (item.set == "lab") is simulated] or list(cell.references)
-    reference = wanted[0] if wanted else None
+    reference = _reference(cell, simulated=simulated)
     row: Row = {
         **parameters(cell),
         "cell": cell.id,

@@ -70,7 +70,8 @@ class ResultsScreen(ResultsView):
         if action == "swap":
             return self._comparison is not None
         if action in ("worst_first", "unasked"):
-            return self._comparison is None and self._sheet() is not None
+            sheet = self._sheet() if self._comparison is None else None
+            return sheet is not None and (action == "worst_first" or bool(sheet.missing))
         if action in ("copy", "export", "compare"):
             return self._book is not None and bool(self._book.sheets)
         if action == "leave":  # else the same key goes back
