@@ -1,17 +1,17 @@
 """What the Live screen does to runs and attempts, and to a replay: every wish is asked about first, then journaled."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from textual.widgets import Input
 
 from console.desk.board import AttemptView
 from console.tui import live_rows
 from console.tui.dialogs import Choose, Confirm
 from console.tui.link import Answer, Core
+from console.tui.live_pane import LivePane
 from console.tui.marks import Span
 from console.tui.screens.base import ConsoleScreen
-from console.tui.words import clock, size
-
-if TYPE_CHECKING:
-    from console.tui.live_pane import LivePane
+from console.tui.words import size
 
 _STEERING = ("stop", "stop_run", "retry")
 _REPLAYING = ("speed", "seek")
@@ -21,8 +21,13 @@ _OF_LOG = ("search", "next", "follow", "wrap", "stamps", "copy", "part")
 class LiveActs(ConsoleScreen):
     """Actions of the Live screen. The screen itself says which pane and which attempt they are meant for."""
 
-    def pane(self) -> "LivePane":
+    def pane(self) -> LivePane:
         """The pane that keys are meant for."""
+        raise NotImplementedError
+
+    @property
+    def panes(self) -> list[LivePane]:
+        """All of them, shown or not."""
         raise NotImplementedError
 
     def target(self) -> AttemptView | None:
@@ -70,6 +75,54 @@ class LiveActs(ConsoleScreen):
         if action == "retry":
             return view.outcome is not None and not view.superseded
         return going and run is not None and not run.stop_asked
+
+    # -- the log
+
+    def action_search(self) -> None:
+        """Type what to look for."""
+        pane = self.pane()
+        box = pane.query_one(Input)
+        box.display = True
+        box.value = pane.logs.reading.pattern.pattern if pane.logs.reading.pattern is not None else ""
+        box.focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Look for it; a wrong expression stays to be put right."""
+        pane = event.input.query_ancestor(LivePane)
+        problem = pane.logs.reading.search(event.value)
+        if problem is not None:
+            self.app.say(problem, error=True)
+            return
+        event.input.display = False
+        pane.logs.repaint()
+        pane.logs.focus()
+
+    def action_next(self, by: int) -> None:
+        """Down to the next match, or up."""
+        self.pane().logs.reading.search_next(backwards=by < 0)
+
+    def action_follow(self) -> None:
+        """The end as it grows, or here."""
+        self.pane().logs.toggle_follow()
+
+    def action_wrap(self) -> None:
+        """In every pane."""
+        wrapped = not self.pane().logs.wrapped
+        for pane in self.panes:
+            pane.logs.set_wrap(wrapped)
+
+    def action_stamps(self) -> None:
+        """In every pane."""
+        stamps = not self.pane().logs.stamps
+        for pane in self.panes:
+            pane.logs.set_stamps(stamps)
+
+    def action_copy(self) -> None:
+        """The selection, else what is seen."""
+        selected = self.get_selected_text()
+        text = selected or self.pane().logs.visible_text
+        mark = "simulated\n" if self.world.simulated and not selected else ""
+        self.app.copy(mark + text + "\n", "the selection" if selected else "the lines on the screen")
 
     # -- runs and attempts
 
@@ -227,8 +280,3 @@ class LiveActs(ConsoleScreen):
                 pane.choose_part(part)
 
         self.app.push_screen(Choose("Which log?", options, pane.part), chosen)
-
-
-def position(elapsed_s: float, whole_s: float) -> str:
-    """`1:05 of 12:30`."""
-    return f"{clock(elapsed_s)} of {clock(whole_s)}"

@@ -493,3 +493,34 @@ async def test_months_of_attempts_leave_nothing_behind(scene: MakeScene, events:
         await settled(pilot)
         assert len(list(live(app).walk_children())) == widgets
         assert len([pane for pane in live(app).panes if pane.attempt]) <= live_rows.MOST_PANES
+
+
+async def test_the_cursor_goes_on_to_what_is_at_work_until_a_person_moves_it(
+    scene: MakeScene, events: Sequence[Envelope], halfway: Sequence[Envelope]
+) -> None:
+    def ended(name: str | None) -> bool:
+        view = app.world.board.attempt(name or "")
+        return view is not None and view.outcome is not None
+
+    made = scene(halfway, start="live")
+    app = made.app
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        grid = live(app).query_one(Grid)
+        first = grid.current
+        rest = list(events[len(halfway) :])
+        while rest and not ended(first):
+            made.link.feed([rest.pop(0)])
+            app.draw_news()
+        await settled(pilot)
+        assert grid.current != first
+        assert not ended(grid.current)
+
+        await pilot.press("end")
+        await settled(pilot)
+        chosen = grid.current
+        made.link.feed(rest)
+        await settled(pilot)
+        assert grid.current == chosen
+        lines = [row.key for row in grid.rows]
+        assert 0 <= lines.index(str(chosen)) - grid.scroll_offset.y < grid.size.height - 1

@@ -79,6 +79,9 @@ class LiveScreen(LiveActs, ConsoleScreen):
         self._views: dict[str, AttemptView] = {}
         self._gpus: Mapping[str, GpuSpec] = {}
         self._asked_specs = False
+        self._by_itself = True
+        self._placed: str | None = None
+        self._order: list[str] = []
 
     def body(self) -> ComposeResult:
         """The table and four panes, of which as many show as are wanted and fit."""
@@ -116,10 +119,27 @@ class LiveScreen(LiveActs, ConsoleScreen):
         grid = self.query_one(Grid)
         planned = sum(view.outcome is None and view.stage is Stage.PLANNED for view in everything)
         grid.set_rows(rows, empty=live_rows.why_empty(has_runs=bool(everything), waiting=planned))
-        if self._wanted is not None and grid.move_to(self._wanted):
-            self._wanted = None
+        self._place_cursor(grid)
         self._ask_specs(views)
         self._draw_panes()
+
+    def _place_cursor(self, grid: Grid) -> None:
+        """On what was asked for; else, until a person moves it, on an attempt at work. Always in sight."""
+        if self._wanted is not None and grid.move_to(self._wanted):
+            self._wanted, self._by_itself = None, False
+        current = self._views.get(grid.current or "")
+        first = next(iter(self._views.values()), None)
+        if self._by_itself and not self._ticked and not self._zoom and current is not None and first is not None:
+            over = current.outcome is not None or current.stage is Stage.PLANNED
+            if over and first.outcome is None and first.stage is not Stage.PLANNED and self.focused is grid:
+                grid.move_to(first.attempt)
+        self._placed = grid.current if self._by_itself else self._placed
+        keys = list(self._views)
+        if keys != self._order and grid.current in self._views:
+            self._order = keys
+            line, room = keys.index(grid.current), max(1, grid.size.height - 1)
+            if not grid.scroll_offset.y <= line < grid.scroll_offset.y + room:
+                grid.scroll_to(y=max(0, line - room + 1), animate=False)
 
     def _draw_panes(self) -> None:
         """Give each pane its attempt, lay them out, draw those that show."""
@@ -206,6 +226,8 @@ class LiveScreen(LiveActs, ConsoleScreen):
 
     def on_grid_moved(self, event: Grid.Moved) -> None:
         """Another attempt is shown."""
+        if event.key != self._placed:
+            self._by_itself = False
         if self.is_mounted and self.size.width:
             self._draw_panes()
             self.draw_lines()
@@ -304,51 +326,3 @@ class LiveScreen(LiveActs, ConsoleScreen):
             self.redraw()
         else:
             self.query_one(Grid).focus()
-
-    # -- the log
-
-    def action_search(self) -> None:
-        """Type what to look for."""
-        pane = self.pane()
-        box = pane.query_one(Input)
-        box.display = True
-        box.value = pane.logs.reading.pattern.pattern if pane.logs.reading.pattern is not None else ""
-        box.focus()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Look for it; a wrong expression stays to be put right."""
-        pane = event.input.query_ancestor(LivePane)
-        problem = pane.logs.reading.search(event.value)
-        if problem is not None:
-            self.app.say(problem, error=True)
-            return
-        event.input.display = False
-        pane.logs.repaint()
-        pane.logs.focus()
-
-    def action_next(self, by: int) -> None:
-        """Down to the next match, or up."""
-        self.pane().logs.reading.search_next(backwards=by < 0)
-
-    def action_follow(self) -> None:
-        """The end as it grows, or here."""
-        self.pane().logs.toggle_follow()
-
-    def action_wrap(self) -> None:
-        """In every pane."""
-        wrapped = not self.pane().logs.wrapped
-        for pane in self.panes:
-            pane.logs.set_wrap(wrapped)
-
-    def action_stamps(self) -> None:
-        """In every pane."""
-        stamps = not self.pane().logs.stamps
-        for pane in self.panes:
-            pane.logs.set_stamps(stamps)
-
-    def action_copy(self) -> None:
-        """The selection, else what is seen."""
-        selected = self.get_selected_text()
-        text = selected or self.pane().logs.visible_text
-        mark = "simulated\n" if self.world.simulated and not selected else ""
-        self.app.copy(mark + text + "\n", "the selection" if selected else "the lines on the screen")
