@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from console.model.facts import UNLIMITED
 from console.model.names import cpu_name, gpu_name, same_text
 from console.model.profile import Expectation, ServerProfile
 from console.model.units import binary_size
@@ -36,7 +37,7 @@ def shown(fact: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float) and fact.endswith("_bytes"):
-        return binary_size(value)
+        return "unlimited" if value == UNLIMITED else binary_size(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

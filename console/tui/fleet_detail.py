@@ -10,6 +10,7 @@ from console.model.text import clean_line
 from console.tui import marks
 from console.tui.fleet_rows import attempt
 from console.tui.marks import Span
+from console.tui.remedies import named
 from console.tui.widgets.lines import BLANK, Para, labelled, para
 from console.tui.words import ago, span_s, until
 
@@ -78,7 +79,7 @@ def finding(item: Finding) -> list[Para]:
     if item.expected:
         made.append(labelled("  should", clean_line(item.expected, 600), width=_LABEL))
     if item.remedy:
-        made.append(labelled("  do", clean_line(item.remedy, 600), "accent", width=_LABEL))
+        made.append(labelled("  do", clean_line(named(item.remedy, item.host), 600), "accent", width=_LABEL))
     return made
 
 

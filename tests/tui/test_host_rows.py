@@ -8,9 +8,11 @@ import pytest
 
 from console.desk.fleet_board import GpuHistory, GpuLive, History, HostView
 from console.desk.status import GpuRow
+from console.health.expectation import shown
 from console.health.report import HostHealth
 from console.health.rules.kernel import resting
 from console.model.facts import (
+    UNLIMITED,
     Clock,
     Driver,
     Engine,
@@ -24,6 +26,7 @@ from console.model.facts import (
     Unknown,
 )
 from console.model.finding import Ack, Finding, State
+from console.tui.remedies import command
 from console.tui.screens import host_findings, host_gpus, host_kernel, host_telemetry, host_work
 from console.tui.screens.host_subject import Subject, next_bad
 from console.tui.screens.host_tabs import tabs
@@ -92,10 +95,12 @@ def test_a_finding_in_full_names_all_it_rests_on() -> None:
 
 
 def test_what_is_pasted_of_a_remedy_is_the_command_alone() -> None:
-    assert (
-        host_findings.command("instinct capture HOST -o b.tar.gz   # for the vendor", "n1")
-        == "instinct capture n1 -o b.tar.gz"
-    )
+    assert command("instinct capture HOST -o b.tar.gz   # for the vendor", "n1") == "instinct capture n1 -o b.tar.gz"
+
+
+def test_a_limit_that_is_not_set_is_called_so_in_findings() -> None:
+    assert shown("system.memlock_bytes", UNLIMITED) == "unlimited"
+    assert shown("system.memlock_bytes", 64 << 20) == "64.0 MiB"
 
 
 def test_findings_for_a_ticket_are_marked_when_simulated() -> None:

@@ -1,6 +1,5 @@
 """Findings of a host: the list, and one of them in full. Pure."""
 
-import re
 from collections.abc import Sequence
 
 from console.health.report import HostHealth
@@ -8,6 +7,7 @@ from console.model.finding import Finding, State
 from console.model.text import clean_line
 from console.tui import marks
 from console.tui.marks import Role, Span
+from console.tui.remedies import named
 from console.tui.widgets.grid import Column, Row
 from console.tui.widgets.lines import BLANK, Para, labelled, para
 
@@ -83,16 +83,6 @@ def detail(item: Finding, explain: str = "", more: str = "") -> list[Para]:
     elif item.state is not State.PASS:
         made.append(labelled("remedy", "none is known", "dim"))
     return [*made, BLANK, para(more, "dim")] if more else made
-
-
-def command(remedy: str, host: str) -> str:
-    """The part of a remedy that can be pasted: without the remark after it."""
-    return named(remedy, host).partition("   #")[0].strip()
-
-
-def named(remedy: str, host: str) -> str:
-    """A remedy with the host's name where it says HOST."""
-    return re.sub(r"\bHOST\b", lambda _: host, remedy)
 
 
 def markdown(found: Sequence[Finding], host: str, *, simulated: bool = False) -> str:

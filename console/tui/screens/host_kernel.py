@@ -11,7 +11,7 @@ from console.model.finding import Ack
 from console.model.text import clean_line
 from console.tui import marks
 from console.tui.marks import Role, Span
-from console.tui.screens.host_findings import named
+from console.tui.remedies import named
 from console.tui.widgets.grid import Cell, Column, Row
 from console.tui.widgets.lines import BLANK, Para, labelled, para
 from console.tui.words import ago, utc

@@ -8,6 +8,7 @@ from console.health.kernel_log import Fault
 from console.health.report import checks
 from console.health.rules.kernel import resting
 from console.model.finding import Ack, Check, Finding
+from console.tui.remedies import command
 from console.tui.screens import host_facts, host_findings, host_gpus, host_kernel, host_work
 from console.tui.screens.host_facts import Entry
 from console.tui.screens.host_listing import Copied, Listing
@@ -58,7 +59,7 @@ class FindingsPane(Listing):
         item = self.current()
         if item is None or not item.remedy:
             return None
-        return host_findings.command(item.remedy, item.host), f"the remedy of {item.check}"
+        return command(item.remedy, item.host), f"the remedy of {item.check}"
 
     def copied_all(self) -> Copied | None:
         """The findings that are shown."""
@@ -225,7 +226,7 @@ class KernelPane(Listing):
         fault = self.current()
         if fault is None or self.subject is None:
             return None
-        return host_findings.command(host_kernel.remedy(fault), self.subject.name), f"the remedy of {fault.rule.id}"
+        return command(host_kernel.remedy(fault), self.subject.name), f"the remedy of {fault.rule.id}"
 
     def copied_all(self) -> Copied | None:
         """The lines of the fault."""
