@@ -130,4 +130,4 @@ def fast_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def slow_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Two simulated hosts on which a benchmark takes long enough to be interrupted."""
-    yield from _lab(tmp_path_factory.mktemp("slow"), 60)
+    yield from _lab(tmp_path_factory.mktemp("slow"), 30)

@@ -18,13 +18,14 @@ import pytest
 
 ESCAPES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[P_^X].*?\x1b\\|\x1b.", re.S)
 LIMIT_S = 60
+_NOT_OURS = ("INSTINCT_", "NO_COLOR", "COLUMNS", "LINES")
 
 
 class Opened:
     """The command in a terminal of 100x30; all it printed is in `seen`."""
 
     def __init__(self, argv: list[str], home: Path) -> None:
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("INSTINCT_", "NO_COLOR"))}
+        env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_OURS)}
         env |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_STATE_HOME": str(home), "TERM": "xterm-256color"}
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
