@@ -212,7 +212,8 @@ class LivePane(Vertical):
 
     def _histories(self, view: AttemptView) -> Mapping[str, History]:
         """The last minutes of its hosts, while it goes on: what is recorded lags behind."""
-        if view.outcome is not None or self._world.replaying or not view.placed:
+        final = view.outcome is not None and self._readings is not None and not self._readings.live
+        if final or self._world.replaying or not view.placed:
             return {}
         fleet = self._world.fleet
         return {host: fleet.history(host) for host in view.hosts if fleet.host(host) is not None}
@@ -244,10 +245,10 @@ class LivePane(Vertical):
 
     def _ask_logs(self, view: AttemptView) -> None:
         """Which logs there are, until one is open; more of them may come."""
-        settled = self._part is not None and (view.outcome is not None or view.stage is Stage.RUNNING)
-        if (settled and "logs" in self._due) or not self._is_due("logs"):
+        settled = self._part is not None and (view.outcome is not None or len(self._parts) < 2)
+        if (settled and "logs" in self._due and view.stage is not Stage.STARTING) or not self._is_due("logs"):
             return
-        self._later("logs", LOGS_AGAIN_S)
+        self._later("logs", LOGS_AGAIN_S if self._part is None else READ_AGAIN_S)
         settings, attempt = self._link.settings, view.attempt
 
         def look_for_logs() -> tuple[LogPart, ...]:
@@ -262,13 +263,19 @@ class LivePane(Vertical):
                 return
             self._parts = answer.value
             best = default_part(self._parts)
-            if self._part is None and best is not None:
+            if best is not None and self._chosen_part is None and self._better(best):
                 self._open(best)
             elif self._part is None:
                 self.logs.set_log(None, empty=self._why_no_log())
                 self.tell_log()
 
         self._drops["logs"] = self._link.work(look_for_logs, told)
+
+    def _better(self, part: str) -> bool:
+        """True when nothing is on show yet, or another rank turned out to be the one that speaks."""
+        sizes = {item.part: item.size for item in self._parts}
+        now = self._part
+        return now is None or (part != now and self.logs.window.follow and sizes[part] > 2 * sizes.get(now, 0))
 
     def _why_no_log(self) -> str:
         view = self.view
@@ -296,9 +303,12 @@ class LivePane(Vertical):
         self._drops["open"] = self._link.work(open_log, told)
 
     def _ask_readings(self, view: AttemptView) -> None:
+        ended = view.outcome is not None
+        if ended and self._readings is not None:
+            if not self._readings.live:
+                return
+            self._due.pop("readings", None)  # the last word is there now
         if view.started_at_ns is None or not self._is_due("readings"):
-            return
-        if self._readings is not None and not self._readings.live and view.outcome is not None:
             return
         settings, attempt = self._link.settings, view.attempt
 
@@ -316,7 +326,6 @@ class LivePane(Vertical):
                 return
             self._readings, took_s = answer.value
             if not self._readings.gpus:
-                ended = view.outcome is not None
                 self._why_no_readings = "Nobody read its GPUs while it ran." if ended else ""
             self._later("readings", max(READ_AGAIN_S, COST * took_s))
 

@@ -55,7 +55,7 @@ def row(view: AttemptView, now_ns: int, *, ticked: bool, label: str = "") -> Row
         f"{share:.0%}" if share is not None and not ended else "",
         (figure(view.rate.value), "accent" if _fresh(view, now_ns) else "dim") if view.rate and not ended else "",
         figure(value),
-        (unit_of(view), "dim") if view.rate or value is not None else "",
+        (unit_of(view), "dim") if (view.rate and not ended) or value is not None else "",
         ratio_cell(view),
         clock(elapsed_s) if elapsed_s is not None else "",
         clock(left_s) if left_s is not None and not ended else "",
@@ -212,6 +212,8 @@ _SHOWN = {
     "prompt_tokens_per_s": "prompts at {}",
 }
 
+_COUNTS = ("running", "waiting")
+
 
 def details(view: AttemptView, gpus: Mapping[str, "GpuSpec"]) -> list[str]:
     """What the program said last beside the rate on show: of a step in training, of requests in serving."""
@@ -219,7 +221,11 @@ def details(view: AttemptView, gpus: Mapping[str, "GpuSpec"]) -> list[str]:
     known = {item.name: item for item in view.figures if item.name != shown}
     if "gpu_memory_used" in known:
         known.pop("gpu_memory_bytes", None)
-    said = [form.format(known[name].text) for name, form in _SHOWN.items() if name in known and known[name].value]
+    said = [
+        form.format(f"{known[name].value:.0f}" if name in _COUNTS else known[name].text)
+        for name, form in _SHOWN.items()
+        if name in known and known[name].value
+    ]
     mfu = mfu_percent(view.figures, view.gpu, view.precision, gpus)
     if mfu is not None:
         said.insert(0, f"MFU {mfu:.1f} %")

@@ -348,3 +348,21 @@ async def test_nothing_later_than_a_replay_has_come_to_is_shown(tmp_path: Path) 
         now[0] = 10**9 * 3602
         await news(pilot, view)
         assert [line for line in painted(view) if line] == ["line 0", "line 1", "line 2"]
+
+
+async def test_what_the_mouse_selects_can_be_copied_and_does_not_run_away(tmp_path: Path) -> None:
+    log = store_log(tmp_path, [b"line %d\n" % n for n in range(100)])
+    app = LogApp()
+    async with app.run_test(size=(40, 6)) as pilot:
+        view = app.query_one(LogView)
+        view.set_log(LogFile(log.path, log.index))
+        await news(pilot, view)
+        await pilot.mouse_down(view, offset=(0, 1))
+        await pilot.hover(view, offset=(7, 2))
+        await pilot.mouse_up(view, offset=(7, 2))
+        await pilot.pause()
+        assert app.screen.get_selected_text() == "line 95\nline 96"
+        log.append([LogFrame(1, 1, b"more\n")])
+        await news(pilot, view)
+        assert painted(view)[1] == "line 95"
+        assert "1 new" in view.status

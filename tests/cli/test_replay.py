@@ -1,0 +1,47 @@
+"""`instinct watch --replay`: lines without a terminal, the screens on one, and speeds that are none."""
+
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.cli import framework
+from console.cli.main import run
+
+pytestmark = pytest.mark.usefixtures("home")
+RECORDED = Path(__file__).resolve().parents[1] / "data" / "recorded" / "store.tar.xz"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recorded")
+    with tarfile.open(RECORDED) as pack:
+        pack.extractall(folder, filter="data")
+    return folder / "store"
+
+
+def test_without_a_terminal_it_prints_lines_and_the_tables(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["watch", "now", "--replay", "100000x", "--store", str(store)])
+    out, err = capsys.readouterr()
+    assert code == 1  # one cell of that run failed
+    assert "failed" in err
+    assert "megatron" in out
+
+
+@pytest.mark.parametrize("speed", ["fast", "0x", "-1"])
+def test_what_is_no_speed_is_a_usage_error(speed: str, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["watch", "now", f"--replay={speed}", "--store", str(store)]) == 2
+    assert "how many times faster" in capsys.readouterr().err
+
+
+def test_on_a_terminal_it_opens_the_screens_on_that_run(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framework.Front, "opens_console", property(lambda front: True))
+    opened: list[Any] = []
+
+    def screens(settings: Any, start: str, replay: Any) -> tuple[str, ...]:
+        opened.append((start, replay[1]))
+        return ()
+
+    assert run(["watch", "night", "--replay", "20x", "--store", str(store)], screens) == 0
+    assert opened == [("live", 20.0)]
