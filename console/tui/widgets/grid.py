@@ -6,9 +6,9 @@ afford that. Columns have explicit widths; when room is short the least importan
 
 from collections.abc import Iterable, Sequence
 from textwrap import wrap
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -19,53 +19,10 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from console.tui.marks import Role, Span
+from console.tui.widgets.cells import ROLES, Cell, Column, Row, fit, fitted, padded, spans, text_of
 from console.tui.widgets.styling import component
 
-Cell = str | Span | tuple[Span, ...]
-"""Plain text, text with a role, or several of those in a row."""
-
-ROLES: tuple[Role, ...] = ("ok", "warn", "fail", "unknown", "busy", "accent", "dim", "bold", "simulated")
-
-
-class Column(NamedTuple):
-    """`width` cells, at least; `grow` shares what is left over. A higher `rank` is left out first (0 never)."""
-
-    key: str
-    title: str
-    width: int
-    right: bool = False
-    grow: int = 0
-    rank: int = 0
-
-
-class Row(NamedTuple):
-    """A row with an identity, so that the cursor stays on it when rows move. `role` colours what has no role."""
-
-    key: str
-    cells: tuple[Cell, ...]
-    role: Role = ""
-
-
-def spans(cell: Cell) -> tuple[Span, ...]:
-    """A cell in its longest form."""
-    if isinstance(cell, str):
-        return ((cell, ""),)
-    if len(cell) == 2 and isinstance(cell[0], str):
-        return (cell,)
-    return cell
-
-
-def printable(text: str) -> str:
-    """The last guard against control characters; what comes from hosts was cleaned long before."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else "·" for char in text)
-
-
-def text_of(cell: Cell) -> str:
-    """The text of a cell alone."""
-    return "".join(text for text, _ in spans(cell))
+__all__ = ["ROLES", "Cell", "Column", "Grid", "Row", "fit", "spans", "text_of"]
 
 
 class Grid(ScrollView, can_focus=True):
@@ -303,7 +260,7 @@ class Grid(ScrollView, can_focus=True):
         for place, room in self._shown():
             column = self._columns[place]
             title = column.title + (("↓" if down else "↑") if column.key == sorted_by else "")
-            parts.append(_padded(title, room, right=column.right) + "  ")
+            parts.append(padded(title, room, right=column.right) + "  ")
         return Strip([Segment(set_cell_size("".join(parts), width), style)], width)
 
     def _draw(self, row: Row, width: int, base: Style, *, under: bool) -> Strip:
@@ -314,7 +271,7 @@ class Grid(ScrollView, can_focus=True):
         used = 1
         for place, room in self._shown():
             cell = row.cells[place] if place < len(row.cells) else ""
-            for text, role in _fitted(spans(cell), room, right=self._columns[place].right):
+            for text, role in fitted(spans(cell), room, right=self._columns[place].right):
                 style = ground + self._style(role or row.role) if role or row.role else ground
                 segments.append(Segment(text, style))
             segments.append(Segment("  ", ground))
@@ -405,55 +362,3 @@ class Grid(ScrollView, can_focus=True):
         super().notify_style_update()
         self._styles.clear()
         self._cache.clear()
-
-
-def fit(columns: Sequence[Column], room: int) -> tuple[int, ...]:
-    """Widths for `room` cells, two between columns; 0 leaves a column out, the highest rank first."""
-    kept = list(range(len(columns)))
-
-    def needed() -> int:
-        return sum(columns[place].width for place in kept) + 2 * len(kept)
-
-    while needed() > room:
-        droppable = [place for place in kept if columns[place].rank]
-        if not droppable:
-            break
-        kept.remove(max(droppable, key=lambda place: (columns[place].rank, place)))
-    left = max(0, room - needed())
-    shares = sum(columns[place].grow for place in kept)
-    widths = [0] * len(columns)
-    for place in kept:
-        grow = columns[place].grow
-        extra = left * grow // shares if shares else 0
-        widths[place] = columns[place].width + extra
-    return tuple(widths)
-
-
-def _padded(text: str, width: int, *, right: bool) -> str:
-    length = cell_len(text)
-    if length > width:
-        return set_cell_size(text, width)
-    return " " * (width - length) + text if right else text + " " * (width - length)
-
-
-def _fitted(parts: Sequence[Span], width: int, *, right: bool) -> Iterable[Span]:
-    """The spans in exactly `width` cells; what does not fit ends in an ellipsis."""
-    clean = [(printable(text), role) for text, role in parts]
-    total = sum(cell_len(text) for text, _ in clean)
-    if total <= width:
-        if right and total < width:
-            yield " " * (width - total), ""
-        yield from clean
-        if not right and total < width:
-            yield " " * (width - total), ""
-        return
-    left = width - 1
-    for text, role in clean:
-        length = cell_len(text)
-        if length <= left:
-            yield text, role
-            left -= length
-            continue
-        yield set_cell_size(text, left) + "…", role
-        return
-    yield "…", ""
