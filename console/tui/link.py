@@ -113,7 +113,8 @@ class CoreLink:
         self._thread: threading.Thread | None = None
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="console")
         self._opened: Future[Core] = Future()
-        self._deliver: Deliver = lambda call: None
+        self._early: list[Callable[[], None]] = []
+        self._deliver: Deliver = self._early.append
         self._feed: Any = None
         self._runs: Any = None
 
@@ -121,7 +122,10 @@ class CoreLink:
 
     def start(self, deliver: Deliver, woken: Callable[[], None]) -> None:
         """Begin; called in the screens' thread."""
-        self._deliver, self._woken = deliver, woken
+        with self._lock:
+            self._deliver, self._woken = deliver, woken
+        for call in self._early:
+            deliver(call)  # a screen may have asked, and been answered, before its first paint
         self._thread = threading.Thread(target=self._main, name="core", daemon=True)
         self._thread.start()
 
@@ -179,7 +183,8 @@ class CoreLink:
                 return
             error = future.exception()
             answer = Answer(error=say(error)) if error is not None else Answer(future.result())
-            self._deliver(lambda: None if dropped.is_set() else then(answer))
+            with self._lock:
+                self._deliver(lambda: None if dropped.is_set() else then(answer))
 
         def drop() -> None:
             dropped.set()

@@ -140,3 +140,24 @@ async def test_a_host_that_never_answers_delays_nobody(lab: Lab, tmp_path: Path)
     missing = next(event for event in front.events if type(event).__name__ == "Missing")
     assert missing.host == "dead"
     assert missing.retry_at_ns is not None
+
+
+async def test_what_is_answered_before_the_screens_begin_is_not_lost(tmp_path: Path) -> None:
+    link = CoreLink(settings_of(tmp_path, tmp_path / "none.toml"), None)
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Future[Answer] = loop.create_future()
+    done = threading.Event()
+
+    def work() -> str:
+        done.set()
+        return "early"
+
+    link.work(work, heard.set_result)
+    assert await asyncio.to_thread(done.wait, 60)
+    link.start(lambda call: loop.call_soon_threadsafe(call), lambda: None)
+    try:
+        answer = await asyncio.wait_for(heard, 60)
+    finally:
+        await asyncio.to_thread(link.close)
+
+    assert answer.value == "early"
