@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.tui.marks import Span
-from console.tui.widgets.grid import ROLES, printable
+from console.tui.widgets.cells import ROLES, printable
 from console.tui.widgets.styling import component
 
 Line = tuple[Span, ...]

@@ -14,7 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from console.desk.logs import LogFile
-from console.tui.widgets.grid import printable
+from console.tui.widgets.cells import printable
 from console.tui.widgets.log_reading import LogReading, Until, Work
 from console.tui.widgets.log_window import LogWindow, Row, crop
 from console.tui.widgets.styling import component

@@ -191,10 +191,9 @@ def _moment(canvas: _Canvas, scale: Scale, label: str, time_s: float) -> None:
     room = canvas.width - column - 1
     if canvas.height < 5:
         return
-    if len(label) <= room:
-        canvas.write(0, column + 1, label, "moment")
-    elif len(label) <= column:
-        canvas.write(0, column - len(label), label, "moment")
+    start = column + 1 if len(label) <= room else column - len(label)
+    if start >= 0 and not canvas.covered(0, start, start + len(label)):
+        canvas.write(0, start, label, "moment")
 
 
 def _ticks(scale: Scale) -> dict[int, str]:

@@ -17,6 +17,7 @@ from textual.widget import Widget
 
 from console.tui.widgets.plot_raster import MARKS, STYLES, Part, draw
 from console.tui.widgets.plot_scale import Curve, Data
+from console.tui.widgets.styling import component
 
 _NAMES = (*(f"s{number}" for number in range(STYLES)), "line", "moment", "axis", "title")
 
@@ -136,7 +137,7 @@ class Plot(Widget):
     def _style(self, name: str) -> Style:
         style = self._styles.get(name)
         if style is None:
-            style = self.get_component_rich_style(f"plot--{name}", partial=True) if name else self.rich_style
+            style = component(self, f"plot--{name}") if name else self.rich_style
             self._styles[name] = style
         return style
 
