@@ -156,3 +156,23 @@ async def test_the_widget_shows_resizes_and_repaints_only_what_changed(monkeypat
         await pilot.pause()
         assert max(len(line) for line in plot.text.splitlines()) <= 30
         assert len(plot.text.splitlines()) <= 6
+
+
+def test_labels_of_moments_do_not_run_into_each_other() -> None:
+    data = Data(
+        [0.0, 100.0], (curve([1.0, 2.0]),), "W", moments=(("measuring", 80.0), ("measured", 90.0)), window=(0.0, 100.0)
+    )
+    top = text(data)[1]
+    assert "measuring" in top
+    assert "measured" not in top
+    apart = text(data._replace(moments=(("measuring", 10.0), ("measured", 90.0))))[1]
+    assert "measuring" in apart
+    assert "measured" in apart
+
+
+def test_marks_keep_the_colour_of_their_curve() -> None:
+    times = [float(n) for n in range(60)]
+    data = Data(times, (curve([5.0] * 60, "a", "●"), curve([5.0] * 60, "b", "▲")), "W")
+    parts = [part for line in draw(data, 60, 8)[1:-1] for part in line]
+    styles = {mark: style for part, style in parts for mark in "●▲" if mark in part}
+    assert styles == {"●": "s0", "▲": "s1"}

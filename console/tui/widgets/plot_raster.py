@@ -187,7 +187,8 @@ def _moment(canvas: _Canvas, scale: Scale, label: str, time_s: float) -> None:
         return
     column = scale.x(time_s) >> 1
     for row in range(canvas.height):
-        canvas.write(row, column, "┊", "moment")
+        if not canvas.text[row][column]:
+            canvas.write(row, column, "┊", "moment")
     room = canvas.width - column - 1
     if canvas.height < 5:
         return
