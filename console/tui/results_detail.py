@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from console.desk.sheet_views import Comparison, Difference, Figure, Pair, Sheet, Tried
 from console.model.attempt import Reason, Validity
 from console.tui.marks import Role, Span
-from console.tui.results_pairs import pair_band
+from console.tui.results_pairs import both_measured, pair_band
 from console.tui.results_rows import COUNTING, bar, hosts, note, ratio
 from console.tui.results_words import MEANING, NOT_ASKED, VERDICT, band_role, reason_words
 from console.tui.widgets.lines import BLANK, Para, labelled, para
@@ -48,11 +48,16 @@ def headline(item: Figure) -> list[Para]:
     return made
 
 
+_SAID_BELOW = ("invalid", "incomparable")
+"""Verdicts whose note only repeats the reasons, or the conditions, that follow."""
+
+
 def outcome(item: Figure) -> list[Para]:
     """What was measured over the repeats, or why there is nothing."""
     made = []
     if item.value is not None:
-        made.append(labelled("measured", f"{item.text} {item.unit}{_over(item)}", "bold", width=_LABEL))
+        figure: Span = (f"{item.text} {item.unit}", "bold")
+        made.append(Para(((f"{'measured':<{_LABEL}}", "dim"), figure, (_over(item), "")), _LABEL))
     if item.ratio is not None:
         counts = item.verdict in COUNTING
         words = f"  95 % between {item.ratio_low:.3f} and {item.ratio_high:.3f}" if _interval(item) else ""
@@ -69,7 +74,8 @@ def outcome(item: Figure) -> list[Para]:
         made.append(labelled("why", f"{item.failure}: {item.failure_line}", "fail", width=_LABEL))
     if item.remedy:
         made.append(labelled("do", item.remedy, "accent", width=_LABEL))
-    if said := note(item):
+    said = "" if item.verdict in _SAID_BELOW else note(item)
+    if said:
         made.append(labelled("note", said, width=_LABEL))
     return made
 
@@ -209,9 +215,9 @@ def pair_detail(pair: Pair, comparison: Comparison) -> list[Para]:
         turned = "  (lower is better; turned so that above 1 means B is better)" if pair.lower_is_better else ""
         label: list[Span] = [(f"{'B/A':<{_LABEL}}", "dim"), (f"{pair.ratio:.3f}  ", band_role(band))]
         made.append(Para((*label, *bar(pair.ratio, band), (turned, "dim")), _LABEL))
-    elif pair.comparable is False:
+    elif pair.comparable is False and both_measured(pair):
         made.append(para("A condition that must agree differs: the two may not be compared.", "warn"))
-    if pair.differences:
+    if pair.differences and both_measured(pair):
         made += [BLANK, para("in what their conditions differ", "bold")]
         made += [para(f"  {text}", hang=4) for text in pair.differences]
     return made

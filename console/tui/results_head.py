@@ -8,6 +8,7 @@ from textual.message import Message
 
 from console.desk.sheet_views import Book, Comparison, Figure, Sheet
 from console.tui.marks import Span
+from console.tui.results_pairs import both_measured
 from console.tui.results_rows import Shown, shared
 from console.tui.widgets.chrome import SpanLine
 
@@ -66,7 +67,7 @@ def comparison_line(comparison: Comparison, shown: int) -> list[Span]:
     """The two sides."""
     spans: list[Span] = [("A ", "dim"), (comparison.a.name, "bold"), ("   B ", "dim"), (comparison.b.name, "bold")]
     if comparison.simulated:
-        spans.append((" simulated ", "simulated"))
+        spans += [("   ", ""), (" simulated ", "simulated")]
     spans.append(("   B against A: above 1 means that B is better", "dim"))
     if shown != len(comparison.pairs):
         spans.append((f"   {shown} of {len(comparison.pairs)} rows match", "accent"))
@@ -77,7 +78,7 @@ def ratios_line(comparison: Comparison) -> str:
     """What the pairs add up to."""
     ratios = [pair.ratio for pair in comparison.pairs if pair.ratio]
     alone = sum(pair.comparable is None for pair in comparison.pairs)
-    apart = sum(pair.comparable is False for pair in comparison.pairs)
+    apart = sum(pair.comparable is False and both_measured(pair) for pair in comparison.pairs)
     product = 1.0
     for ratio in ratios:
         product *= ratio ** (1 / len(ratios))

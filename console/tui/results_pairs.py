@@ -78,11 +78,21 @@ def pair_note(pair: Pair) -> Cell:
     """Why there is no ratio, or in what the conditions differ."""
     if pair.comparable is None:
         return f"only {'A' if pair.hosts_a or pair.text_a else 'B'} has this cell", "unknown"
+    lacking = [(name, word) for name, text, word in _sides(pair) if not text]
+    if lacking:
+        return "; ".join(f"{name} has no figure{f': {word}' if word else ''}" for name, word in lacking), "unknown"
     if not pair.comparable:
         return f"not comparable: {'; '.join(pair.differences)}", "warn"
-    if pair.ratio is None:
-        return "no figure on one side", "unknown"
     return "; ".join(pair.differences), "dim"
+
+
+def both_measured(pair: Pair) -> bool:
+    """True when there are two figures to hold against each other."""
+    return bool(pair.text_a and pair.text_b)
+
+
+def _sides(pair: Pair) -> tuple[tuple[str, str, str], tuple[str, str, str]]:
+    return ("A", pair.text_a, pair.verdict_a), ("B", pair.text_b, pair.verdict_b)
 
 
 def _mark(word: str) -> Span:

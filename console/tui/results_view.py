@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 AGAIN_S = 1.0
 """Attempts may end faster than tables are worth reading."""
+BESIDE = 190
+"""Cells from which on the pane stands beside the table; with fewer a row would lose what it is about."""
 PANE_LINES = 8
 """What the pane needs below the table to say anything."""
 PAPERS = 40
@@ -179,10 +181,11 @@ class ResultsView(ConsoleScreen):
     def _share_room(self) -> None:
         """Below the table the pane gets what the rows leave, and nothing where that is too little."""
         grid, room = self.query_one(Grid), self.query_one("#split").size.height
-        vast, high = self.has_class("-vast"), self.has_class("-high")
+        beside, high = self.size.width >= BESIDE, self.has_class("-high")
         fits = len(grid.rows) + 2 <= room - PANE_LINES
-        self.set_class(vast or high or fits, "-paned")
-        wanted = None if vast or not (high or fits) else max(4, min(len(grid.rows) + 2, room * 6 // 10))
+        self.set_class(beside, "-beside")
+        self.set_class(beside or high or fits, "-paned")
+        wanted = None if beside or not (high or fits) else max(4, min(len(grid.rows) + 2, room * 6 // 10))
         current = grid.styles.inline.height
         if (int(current.value) if current is not None else None) != wanted:
             grid.styles.height = wanted

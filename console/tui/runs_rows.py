@@ -166,7 +166,7 @@ def totals(runs: Sequence["RunSummary"], live: Live) -> list[Span]:
     for run in runs:
         state = now(run, live(run.run) if run.closed_at_ns is None else None).state
         states[state] = states.get(state, 0) + 1
-    spans: list[Span] = [(f" {len(runs)} runs", "bold")]
+    spans: list[Span] = [(f" {len(runs)} {'run' if len(runs) == 1 else 'runs'}", "bold")]
     for state, mark in marks.RUN.items():
         if states.get(state):
             spans.append((f"   {mark.glyph} {states[state]} {mark.word}", mark.role))

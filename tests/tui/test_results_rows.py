@@ -376,6 +376,13 @@ def test_pairs_say_why_they_have_no_ratio() -> None:
         assert len(row.cells) == len(results_pairs.pair_columns(BOTH, BOTH.pairs))
 
 
+def test_a_side_without_a_figure_is_told_as_that_and_not_as_incomparable() -> None:
+    gone = pair(b=None, text_b="", ratio=None, comparable=False, verdict_b="not run", differences=("gpu: a X, b ?",))
+    assert said(results_pairs.pair_note(gone)) == "B has no figure: not run"
+    lines = results_detail.pair_detail(gone, BOTH)
+    assert "gpu" not in "".join(text for para in lines for text, _ in para.spans)
+
+
 def test_both_sides_are_named_and_simulated_is_said() -> None:
     line = "".join(text for text, _ in results_head.comparison_line(BOTH, 3))
     assert "A before" in line
