@@ -89,13 +89,13 @@ def draw(data: Data, width: int, height: int) -> list[list[Part]]:
     canvas = _Canvas(columns, rows)
     for label, time_s in data.moments:
         _moment(canvas, scale, label, time_s)
-    for number, curve in enumerate(data.curves):
-        extents = _extents(data.times_s, curve.values, scale, data.gap_s)
+    drawn = [_extents(data.times_s, curve.values, scale, data.gap_s) for curve in data.curves]
+    for number, extents in enumerate(drawn):
         style = f"s{number % STYLES}"
         for x, (top, bottom) in extents.items():
             canvas.run(x, top, bottom, style)
-        if len(data.curves) > 1:
-            _mark(canvas, extents, curve.mark, number, len(data.curves))
+    for number, curve in enumerate(data.curves if len(drawn) > 1 else ()):
+        _mark(canvas, drawn[number], curve.mark, number, len(drawn))
     for label, value in data.lines:
         _line(canvas, scale, label, value)
     ticks = _ticks(scale)
