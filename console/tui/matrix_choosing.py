@@ -14,7 +14,7 @@ from console.tui.matrix_choice import Choice, first
 from console.tui.screens.base import ConsoleScreen
 from console.tui.widgets.grid import Grid
 
-_CHOOSES = ("tick", "tick_all", "filter", "copy_run", "image", "how")
+_CHOOSES = ("tick", "tick_all", "filter", "image", "how")
 
 
 class MatrixChoosing(ConsoleScreen):
@@ -52,6 +52,8 @@ class MatrixChoosing(ConsoleScreen):
         """Choosing needs a matrix; there is something to leave in the filter and in the list."""
         if action in _CHOOSES:
             return self.choice is not None
+        if action == "copy_run":
+            return self.choice is not None and bool(self.choice.ticked)
         if action == "hosts":
             return self.choice is not None and self.world.fleet_file is not None
         if action == "leave":

@@ -73,7 +73,8 @@ def plan_pane(choice: Choice | None, planning: Planning, command: str, now_ns: i
     planned = planning.of(choice.matrix)
     if planned is None:
         what = "p plans what is ticked" if choice.ticked else "tick rows (space), then plan them (p)"
-        return [para(f"no plan yet: {what}; hosts are asked, nothing is started", "dim"), _typed(command)]
+        none = para(f"no plan yet: {what}; hosts are asked, nothing is started", "dim")
+        return [none, _typed(command)] if choice.ticked else [none]
     made = matrix_plan.plan_paras(planned, stale=planning.stale(choice))
     return [
         *made,
