@@ -32,11 +32,11 @@ def resume(screen: ConsoleScreen, run: "RunSummary", standing: Now) -> None:
         if answer.error is not None:
             screen.app.say(answer.error, error=True)
         else:
-            screen.app.say(f"{name} goes on; it does not need this console. w watches it")
+            screen.app.say(f"{name} goes on; it does not need this console")
 
     if standing.state not in ("left", "ended", "stopped", "finished"):
         who = f"process {run.conductor_pid} on {run.conductor_machine}"
-        screen.app.say(f"{name} is conducted by {who}; there is nothing to resume. w watches it", error=True)
+        screen.app.say(f"{name} is conducted by {who}; there is nothing to resume, but it can be watched", error=True)
         return
     screen.app.say(f"resuming {name} …")
     screen.link.ask(resume_run, told)

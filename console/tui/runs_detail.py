@@ -1,5 +1,6 @@
 """What the Runs screen says of the run under the cursor: how it stands, who conducts it, what to do next. Pure."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from console.desk.views import RunView
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
 _LABEL = 11
 
 
-def detail(run: "RunSummary", standing: Now, view: RunView | None, now_ns: int, *, may_act: bool) -> list[Para]:
-    """One run. `may_act`: runs may be started and stopped here."""
+def detail(
+    run: "RunSummary", standing: Now, view: RunView | None, now_ns: int, keys: Mapping[str, str], *, may_act: bool
+) -> list[Para]:
+    """One run. `keys` are the screen's by action; `may_act`: runs may be started and stopped here."""
     mark = state_mark(standing.state)
     name = f"{run.run}  {run.label}".rstrip()
     made = [Para(((f"{name}  ", "bold"), mark.span, (f"  {meaning(standing.state)}", "dim")), 2)]
@@ -36,7 +39,7 @@ def detail(run: "RunSummary", standing: Now, view: RunView | None, now_ns: int, 
     if view is not None and view.notice is not None:
         role = "dim" if view.notice.level == "info" else "warn" if view.notice.level == "warning" else "fail"
         made.append(labelled("said", view.notice.text, role, width=_LABEL))
-    made += [BLANK, para("what to do next", "bold"), *next_steps(run, standing, may_act=may_act)]
+    made += [BLANK, para("what to do next", "bold"), *next_steps(run, standing, keys, may_act=may_act)]
     return made
 
 
@@ -76,26 +79,26 @@ def conductor(run: "RunSummary", standing: Now) -> list[Para]:
     return [labelled("conductor", who if run.closed_at_ns is None else f"{who}, gone since", "", width=_LABEL)]
 
 
-def next_steps(run: "RunSummary", standing: Now, *, may_act: bool) -> list[Para]:
+def next_steps(run: "RunSummary", standing: Now, keys: Mapping[str, str], *, may_act: bool) -> list[Para]:
     """The keys that make sense now, and the same from a shell."""
     steps: list[tuple[str, str]] = []
     if run.closed_at_ns is None and standing.state != "left":
-        steps.append(("w", "watch it live"))
+        steps.append(("watch", "watch it live"))
     if standing.state == "left" and may_act:
-        steps.append(("u", f"resume it: {standing.open} attempts are open (instinct run --resume {run.run})"))
-        steps.append(("x", "stop it for good: what runs of it is ended and collected"))
+        steps.append(("resume", f"resume it: {standing.open} attempts are open (instinct run --resume {run.run})"))
+        steps.append(("stop", "stop it for good: what runs of it is ended and collected"))
     elif run.closed_at_ns is None and standing.state != "stopping" and may_act:
-        steps.append(("x", "stop it"))
+        steps.append(("stop", "stop it"))
     elif run.closed_at_ns is not None and standing.open and may_act:
-        steps.append(("u", f"carry on with the {standing.open} attempts that are open"))
-    steps.append(("enter", "its results" + (" so far" if standing.open else "")))
+        steps.append(("resume", f"carry on with the {standing.open} attempts that are open"))
+    steps.append(("open", "its results" + (" so far" if standing.open else "")))
     if standing.ended:
-        steps.append(("e", f"write them to a file (instinct export {run.run} -o FILE)"))
+        steps.append(("export", f"write them to a file (instinct export {run.run} -o FILE)"))
     if standing.ended:
-        steps.append(("R", f"play it again: instinct watch {run.run} --replay 20x"))
+        steps.append(("replay", f"play it again: instinct watch {run.run} --replay 20x"))
     if (run.closed_at_ns is not None and run.why != "finished") and may_act:
-        steps.append(("c", "look what it left on its hosts (instinct clean --dry-run)"))
-    return [Para(((f"  {key:<7}", "accent"), (text, "")), 9) for key, text in steps]
+        steps.append(("clean", "look what it left on its hosts (instinct clean --dry-run)"))
+    return [Para(((f"  {keys[action]:<7}", "accent"), (text, "")), 9) for action, text in steps]
 
 
 def leftovers(found: "tuple[Leftover, ...]", problems: dict[str, str]) -> tuple[list[str], list[str]]:

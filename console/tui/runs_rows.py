@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.desk.views import RunView
+from console.model.attempt import Outcome
 from console.tui import marks
 from console.tui.marks import Mark, Span
 from console.tui.widgets.grid import Cell, Column, Row
@@ -16,7 +17,7 @@ COLUMNS = (
     Column("run", "run", 13),
     Column("label", "label", 10, grow=2, rank=1),
     Column("state", "state", 10),
-    Column("progress", "progress", 15),
+    Column("progress", "progress", 18),
     Column("ago", "opened", 16),
     Column("failed", "failed", 6, right=True, rank=4),
     Column("not_run", "not run", 7, right=True, rank=6),
@@ -136,7 +137,7 @@ def state_mark(state: str) -> Mark:
 
 
 def progress(standing: Now) -> tuple[Span, ...]:
-    """A bar of what has ended, good and bad together, and the count."""
+    """A bar of what has ended, good and bad together, the count, and how many failed."""
     share = standing.ended / standing.total if standing.total else None
     bad = standing.failed or standing.not_run
     bar = marks.bar(share, _BAR)
@@ -145,6 +146,7 @@ def progress(standing: Now) -> tuple[Span, ...]:
         (filled, "warn" if bad else "ok"),
         (bar[len(filled) :], "dim"),
         (f" {standing.ended}/{standing.total}", "" if standing.open else "dim"),
+        (f" {marks.OUTCOME[Outcome.FAILED].glyph}{standing.failed}" if standing.failed else "", "fail"),
     )
 
 

@@ -114,7 +114,7 @@ async def test_a_run_that_goes_on_is_told_as_the_board_has_it_and_watched(
             assert seen is not None
             counts = seen.counts
             assert "running" in row["state"]
-            assert row["progress"].endswith(f"{counts.ended}/{counts.total}")
+            assert f" {counts.ended}/{counts.total}" in row["progress"]
             watched: list[str] = []
             monkeypatch.setattr(app, "open_attempt", watched.append)
             await pilot.press("w")

@@ -9,6 +9,7 @@ from console.desk.views import Counts, LinkState, Notice, RunView
 from console.model.text import Clean
 from console.tui import marks, runs_detail, runs_rows
 from console.tui.runs_rows import RunTable
+from console.tui.screens.runs import RunsScreen
 from console.tui.widgets.grid import fit, text_of
 
 S = 1_000_000_000
@@ -72,13 +73,14 @@ def cells(item: RunSummary, seen: RunView | None = None) -> dict[str, str]:
 
 
 def pane(item: RunSummary, seen: RunView | None = None, *, may_act: bool = True) -> str:
-    paras = runs_detail.detail(item, runs_rows.now(item, seen), seen, NOW, may_act=may_act)
+    keys = {key.action: key.keys for key in RunsScreen.KEYS}
+    paras = runs_detail.detail(item, runs_rows.now(item, seen), seen, NOW, keys, may_act=may_act)
     return "\n".join("".join(text for text, _ in para.spans) for para in paras)
 
 
 def test_a_finished_run_is_as_it_was_read_whatever_the_board_has() -> None:
     assert runs_rows.now(run(), view()) == runs_rows.now(run(), None)
-    assert cells(run())["progress"].endswith("8/8")
+    assert cells(run())["progress"].endswith("8/8 ✗1")
     assert cells(run())["state"] == "✓ finished"
 
 

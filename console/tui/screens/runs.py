@@ -12,7 +12,7 @@ from textual.widgets import Input
 from console.model.attempt import Stage
 from console.tui import results_export, runs_acts, runs_rows
 from console.tui import results_reading as asks
-from console.tui.keys import Key, bindings
+from console.tui.keys import Key, bindings, shown
 from console.tui.link import Answer
 from console.tui.marks import Span
 from console.tui.runs_detail import detail
@@ -171,7 +171,8 @@ class RunsScreen(ConsoleScreen):
             pane.show((para("no run under the cursor", "dim"),) if self._runs else ())
             return
         view = self.world.board.run(run.run)
-        lines = detail(run, self._standing(run), view, self.world.clock(), may_act=self._may_act())
+        keys = {key.action: shown(key, self.app.changed_keys) for key in _KEYS}
+        lines = detail(run, self._standing(run), view, self.world.clock(), keys, may_act=self._may_act())
         pane.show(lines, top=run.run != self._about)
         self._about = run.run
 
