@@ -7,7 +7,6 @@ from console.desk.sheet_views import Tried
 from console.tui import results_reading as asks
 from console.tui.dialogs import Choose
 from console.tui.link import Answer
-from console.tui.results_log import LogReader
 from console.tui.results_reader import Reader
 from console.tui.screens.base import ConsoleScreen
 from console.tui.words import size
@@ -66,6 +65,8 @@ def open_file(screen: ConsoleScreen, paper: "Paper", name: str) -> None:
         if answer.error is not None:
             screen.app.say(answer.error, error=True)
         elif name.endswith(".log"):
+            from console.tui.results_log import LogReader
+
             screen.app.push_screen(LogReader(f"{attempt}  {name}", answer.value, link.work))
         else:
             window = Reader(f"{attempt}  {name}", answer.value, about=str(paper.folder / name))
