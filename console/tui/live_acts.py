@@ -84,7 +84,7 @@ class LiveActs(ConsoleScreen):
         box = pane.query_one(Input)
         box.display = True
         box.value = pane.logs.reading.pattern.pattern if pane.logs.reading.pattern is not None else ""
-        box.focus()
+        self.set_focus(box)  # at once: the next key may be here already
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Look for it; a wrong expression stays to be put right."""
@@ -95,7 +95,7 @@ class LiveActs(ConsoleScreen):
             return
         event.input.display = False
         pane.logs.repaint()
-        pane.logs.focus()
+        self.set_focus(pane.logs)
 
     def action_next(self, by: int) -> None:
         """Down to the next match, or up."""

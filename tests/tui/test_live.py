@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from console.desk import desk
 from console.desk.board import AttemptView, Board
@@ -524,3 +526,16 @@ async def test_the_cursor_goes_on_to_what_is_at_work_until_a_person_moves_it(
         assert grid.current == chosen
         lines = [row.key for row in grid.rows]
         assert 0 <= lines.index(str(chosen)) - grid.scroll_offset.y < grid.size.height - 1
+
+
+async def test_letters_right_behind_the_search_key_start_nothing_else(
+    scene: MakeScene, events: Sequence[Envelope]
+) -> None:
+    app = scene(events, start="live").app
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        for key, character in (("slash", "/"), ("o", "o"), ("h", "h"), ("o", "o")):
+            app.post_message(Key(key, character))
+        await settled(pilot)
+        assert app.current_mode == "live"
+        assert isinstance(app.focused, Input)

@@ -234,7 +234,7 @@ class LiveScreen(LiveActs, ConsoleScreen):
 
     def on_grid_chosen(self, event: Grid.Chosen) -> None:
         """To its log."""
-        self.pane().logs.focus()
+        self.set_focus(self.pane().logs)
 
     def on_log_view_changed(self, event: LogView.Changed) -> None:
         """Where one is in the log."""
@@ -274,7 +274,7 @@ class LiveScreen(LiveActs, ConsoleScreen):
             self._zoom, pane.shows = "log", "log"
         else:
             self._zoom, pane.shows = "", "both"
-        (self.query_one(Grid) if not self._zoom else pane.logs).focus()
+        self.set_focus(pane.logs if self._zoom else self.query_one(Grid))
         self.redraw()
         self.call_after_refresh(self.redraw)
 
@@ -317,12 +317,12 @@ class LiveScreen(LiveActs, ConsoleScreen):
         box = pane.query_one(Input)
         if box.display:
             box.display = False
-            pane.logs.focus()
+            self.set_focus(pane.logs)
         elif pane.logs.reading.end_search():
             pass
         elif self._zoom:
             self._zoom, pane.shows = "", "both"
-            self.query_one(Grid).focus()
+            self.set_focus(self.query_one(Grid))
             self.redraw()
         else:
-            self.query_one(Grid).focus()
+            self.set_focus(self.query_one(Grid))
