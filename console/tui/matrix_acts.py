@@ -10,7 +10,7 @@ from console.tui import matrix_work
 from console.tui.dialogs import Confirm
 from console.tui.matrix_choice import command, request
 from console.tui.matrix_choosing import MatrixChoosing
-from console.tui.matrix_plan import sentence, totals
+from console.tui.matrix_plan import sentence
 from console.tui.matrix_planning import Planning
 from console.tui.words import size, span_s
 
@@ -116,10 +116,10 @@ class MatrixActs(MatrixChoosing):
         self.redraw()
 
     def _ask_to_start(self) -> None:
-        planned, choice = self.planning.planned, self.choice
-        if planned is None or choice is None or self.app.console_screen() is not self:
+        planned, plan, choice = self.planning.planned, self.planning.digest, self.choice
+        if planned is None or plan is None or choice is None or self.app.console_screen() is not self:
             return
-        found = totals(planned)
+        found = plan.totals
         what = sentence(found, planned.speed)
         lines = []
         if planned.speed != 1.0:

@@ -53,8 +53,8 @@ def chosen(choice: Choice, entry: Entry, hosts: int | str, planning: Planning) -
         spans.append((f"  {ASKING}", "busy"))
     elif planning.stale(choice):
         spans.append(("  plan out of date", "warn"))
-    elif planning.about(choice) and planning.planned is not None:
-        found = matrix_plan.totals(planning.planned)
+    elif planning.about(choice) and planning.planned is not None and planning.digest is not None:
+        found = planning.digest.totals
         wall = span_s(found.wall_s / planning.planned.speed)
         spans.append((f"  = {found.attempts} attempt{'' if found.attempts == 1 else 's'}, about {wall}  ", "bold"))
         spans += matrix_plan.standing(found)
@@ -71,11 +71,12 @@ def plan_pane(choice: Choice | None, planning: Planning, command: str, now_ns: i
     if mine and planning.state == "failed":
         return [*(para(line, "fail", hang=2) for line in planning.problem.splitlines()), BLANK, _typed(command)]
     planned = planning.of(choice.matrix)
-    if planned is None:
+    if planned is None or planning.digest is None:
         what = "p plans what is ticked" if choice.ticked else "tick rows (space), then plan them (p)"
         none = para(f"no plan yet: {what}; hosts are asked, nothing is started", "dim")
         return [none, _typed(command)] if choice.ticked else [none]
-    made = matrix_plan.plan_paras(planned, stale=planning.stale(choice))
+    made = [matrix_plan.STALE, BLANK] if planning.stale(choice) else []
+    made += planning.digest.paras
     return [
         *made,
         BLANK,

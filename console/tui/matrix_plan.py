@@ -125,13 +125,26 @@ def standing(found: Totals) -> tuple[Span, ...]:
     return tuple(spans)
 
 
-def plan_paras(planned: "Planned", *, stale: bool = False) -> list[Para]:
-    """The plan as a whole: the count first, then time, disk and what preflight found, host by host."""
+class Digest(msgspec.Struct, frozen=True):
+    """A plan worked out once, for every drawing: its figures, its mark for each cell, and its text."""
+
+    totals: Totals
+    marks: Mapping[str, Span]
+    paras: Sequence[Para]
+
+
+def digest(planned: "Planned") -> Digest:
+    """All that the screen shows of a plan as a whole."""
     found = totals(planned)
-    made: list[Para] = []
-    if stale:
-        made += [para("✗ of another choice than what is ticked now; p plans again", "warn"), BLANK]
-    made.append(Para(((sentence(found, planned.speed), "bold"),), 2))
+    return Digest(found, marks_of(planned), plan_paras(planned, found))
+
+
+STALE = para("✗ of another choice than what is ticked now; p plans again", "warn")
+
+
+def plan_paras(planned: "Planned", found: Totals) -> list[Para]:
+    """The plan as a whole: the count first, then time, disk and what preflight found, host by host."""
+    made = [Para(((sentence(found, planned.speed), "bold"),), 2)]
     made.append(Para((*_label("start"), *standing(found)), LABEL))
     made += _times(found, planned.speed)
     fetch = f", {size(found.fetch_bytes)} to fetch" if found.fetch_bytes else ", nothing to fetch"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from console.tui.matrix_choice import Choice
+from console.tui.matrix_plan import Digest, digest
 
 if TYPE_CHECKING:
     from console.desk.launching import Planned
@@ -19,6 +20,7 @@ class Planning:
     def __init__(self) -> None:
         self.state: State = "none"
         self.planned: Planned | None = None
+        self.digest: Digest | None = None
         self.choice: Choice | None = None
         self.problem = ""
         self.at_ns = 0
@@ -53,10 +55,14 @@ class Planning:
             if answer.error is not None:
                 self.state, self.problem = "failed", answer.error
             else:
-                self.state, self.planned = "there", answer.value
+                self.take(answer.value)
             then()
 
         self._drop = link.ask(make_plan, answered)
+
+    def take(self, planned: "Planned") -> None:
+        """Here it is."""
+        self.state, self.planned, self.digest = "there", planned, digest(planned)
 
     def drop(self) -> None:
         """Forget it."""

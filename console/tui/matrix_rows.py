@@ -262,10 +262,6 @@ def image_options(entry: Entry) -> list[tuple[str, str]]:
     published = dict.fromkeys(cell.image for cell in entry.matrix.cells)
     options = [("", f"as published: {', '.join(published)}")]
     for image in entry.images:
-        said = [
-            image.released or "",
-            image.engine_version or image.pytorch or "",
-            "published" * (image.name in published),
-        ]
-        options.append((image.name, "  ".join([image.name, *filter(None, said)])))
+        said = [image.name, image.released or "", "published" if image.name in published else ""]
+        options.append((image.name, "  ".join(filter(None, said))))
     return options

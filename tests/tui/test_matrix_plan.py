@@ -66,7 +66,7 @@ def test_attempts_are_counted_first_with_the_time_of_the_busiest_host(planned: P
     assert (found.attempts, found.cells, found.hosts, found.ready, found.blocked) == (4, 2, 2, 4, 0)
     assert found.wall_s == pytest.approx(per_host)
     assert matrix_plan.sentence(found).startswith("4 attempts: 2 cells on 2 hosts; about ")
-    first = text(matrix_plan.plan_paras(planned)).splitlines()[0]
+    first = text(matrix_plan.digest(planned).paras).splitlines()[0]
     assert first == matrix_plan.sentence(found, 60.0)
 
 
@@ -101,7 +101,7 @@ def test_an_accepted_check_lets_the_row_run_and_says_what_that_means(settings: S
     planned = make(settings, recorded, accept=(str(CheckId.GPU_FREE),))
     spoiled = with_findings(planned, finding("lab-mi300x-01", Effect.SPOIL, str(CheckId.GPU_FREE)))
     assert matrix_plan.totals(spoiled).spoiled == 0
-    assert "its figure stays spoiled" in text(matrix_plan.plan_paras(spoiled))
+    assert "its figure stays spoiled" in text(matrix_plan.digest(spoiled).paras)
 
 
 def test_a_host_that_is_held_now_is_not_blocked_but_told(planned: Planned) -> None:
@@ -128,7 +128,7 @@ def test_findings_are_told_once_the_gravest_first_with_their_hosts_and_remedy(pl
         "should good",
         "do mend it",
     ]
-    assert "preflight found nothing in the way" in text(matrix_plan.plan_paras(planned))
+    assert "preflight found nothing in the way" in text(matrix_plan.digest(planned).paras)
 
 
 def test_a_cell_shows_each_place_and_every_command_once(planned: Planned) -> None:
@@ -157,7 +157,7 @@ def test_the_pane_says_why_there_is_no_plan_or_that_it_is_of_something_else(plan
     assert "asking the hosts" in pane(choice)
     state.state, state.problem = "failed", "no such image\nlook again"
     assert pane(choice).splitlines()[:2] == ["no such image", "look again"]
-    state.state, state.planned = "there", planned
+    state.take(planned)
     assert "of another choice" not in pane(choice)
     assert "typed     instinct run X" in pane(choice)
     other = msgspec.structs.replace(choice, hosts="lab-mi300x-02")

@@ -72,6 +72,7 @@ class MatrixScreen(MatrixActs):
         self._under = ""
         self._ended: tuple[str, int] = ("", -1)
         self._paper: dict[object, PlannedAttempt | str] = {}
+        self._run_shown: tuple[object, Sequence[Para], object] = (None, (), None)
         self._layout: tuple[tuple[str, int, bool], matrix_rows.Layout] | None = None
         self._drop_past: Callable[[], None] = lambda: None
 
@@ -154,8 +155,8 @@ class MatrixScreen(MatrixActs):
             cell.id: matrix_rows.stand(work.get(cell.id, ()), self.past.get(cell.id, ()), paused=paused)
             for cell in entry.matrix.cells
         }
-        planned = self.planning.planned if self.planning.about(choice) else None
-        plans = matrix_plan.marks_of(planned) if planned is not None else None
+        plan = self.planning.digest if self.planning.about(choice) else None
+        plans = plan.marks if plan is not None else None
         grid = self.table
         room = grid.size.width or self.size.width
         fitted = (entry.matrix.name, room, self.world.simulated)
@@ -177,7 +178,7 @@ class MatrixScreen(MatrixActs):
         made: list[Para] = []
         if cell is not None:
             made = matrix_detail.cell_paras(entry, cell, work.get(cell.id, ()), self.past.get(cell.id, ()), now_ns)
-            made += matrix_lines.run_pane(self._groups(choice, cell.id), self._on_paper(choice, cell.id), _hands)
+            made += self._run_paras(choice, cell.id)
         key = f"{choice.matrix} {name}"
         self.query_one("#row", Lines).show([*made, BLANK, *matrix_detail.about_paras(entry)], top=key != self._under)
         self._under = key
@@ -260,6 +261,15 @@ class MatrixScreen(MatrixActs):
         if action == "copy":
             return bool(self._command())
         return super().check_action(action, parameters)
+
+    def _run_paras(self, choice: Choice, cell: str) -> Sequence[Para]:
+        """What exactly would run; worked out again only when there is another plan, another row or another image."""
+        planned = self.planning.planned if self.planning.about(choice) else None
+        paper = self._on_paper(choice, cell)
+        key = (choice.matrix, cell, id(planned), id(paper))
+        if key != self._run_shown[0]:  # with the two themselves, so that their ids are not given to others
+            self._run_shown = key, matrix_lines.run_pane(self._groups(choice, cell), paper, _hands), (planned, paper)
+        return self._run_shown[1]
 
     def _command(self) -> "Sequence[ByHand]":
         choice, cell = self.choice, self.current_cell()
