@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.timer import Timer
-from textual.widgets import Input
 
 from console.desk.sheet_views import Book, Comparison, Figure, Pair, Sheet, Side
 from console.tui import results_head as head
@@ -19,6 +18,7 @@ from console.tui.results_detail import detail, pair_detail
 from console.tui.results_rows import Shown
 from console.tui.screens.base import ConsoleScreen
 from console.tui.widgets.chrome import SpanLine
+from console.tui.widgets.filter_box import FilterBox
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.lines import Lines, para
 from console.tui.world import Changes
@@ -68,14 +68,13 @@ class ResultsView(ConsoleScreen):
         yield SpanLine(id="runs")
         yield SpanLine(id="sheet")
         yield SpanLine(id="said")
-        yield Input(placeholder="filter: words, !word, verdict:below, host:node01", id="filter", classes="filter")
+        yield FilterBox("words, !word, verdict:below, host:node01", lambda: self.query_one(Grid))
         with Container(id="split"):
             yield Grid((), id="figures")
             yield Lines(id="detail")
 
     def on_mount(self) -> None:
         """Keys go to the table."""
-        self.query_one(Input).display = False
         self.query_one(Grid).focus()
 
     def _zoom(self, alone: bool) -> None:

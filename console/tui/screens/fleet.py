@@ -16,6 +16,7 @@ from console.tui.keys import Key, bindings, shown
 from console.tui.marks import Span
 from console.tui.screens.base import ConsoleScreen
 from console.tui.widgets.chrome import SpanLine
+from console.tui.widgets.filter_box import FilterBox
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.lines import Lines, para
 from console.tui.world import Changes
@@ -61,14 +62,13 @@ class FleetScreen(ConsoleScreen):
     def body(self) -> ComposeResult:
         """The totals, a filter that shows while it is used, the table, and the host under the cursor."""
         yield SpanLine(id="totals")
-        yield Input(placeholder="filter: words, !word, @group, state:fail", id="filter", classes="filter")
+        yield FilterBox("words, !word, @group, state:fail", lambda: self.query_one(Grid))
         with Container(id="split"):
             yield Grid(fleet_rows.COLUMNS, id="fleet")
             yield Lines(id="detail")
 
     def on_mount(self) -> None:
         """Keys go to the table."""
-        self.query_one(Input).display = False
         self.query_one(Grid).focus()
 
     def draw(self, changes: Changes | None) -> None:
@@ -151,7 +151,7 @@ class FleetScreen(ConsoleScreen):
         if action == "run_here":
             return not self.world.read_only
         if action == "leave_filter":
-            return self.query_one(Input).display or bool(self._view.filter)
+            return self.query_one(FilterBox).in_use
         return super().check_action(action, parameters)
 
     def action_open(self) -> None:
@@ -188,26 +188,17 @@ class FleetScreen(ConsoleScreen):
 
     def action_filter(self) -> None:
         """Type to filter."""
-        box = self.query_one(Input)
-        box.display = True
-        box.focus()
+        self.query_one(FilterBox).begin()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """As you type."""
         self._view.filter = event.value.strip()
         self.redraw()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Back to the table, the filter stays."""
-        self.query_one(Input).display = False
-        self.query_one(Grid).focus()
-
     def action_leave_filter(self) -> None:
         """All hosts again."""
-        box = self.query_one(Input)
-        box.value = self._view.filter = ""
-        box.display = False
-        self.query_one(Grid).focus()
+        self._view.filter = ""
+        self.query_one(FilterBox).clear_all()
         self.redraw()
 
     def action_again(self) -> None:

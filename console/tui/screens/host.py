@@ -19,6 +19,7 @@ from console.tui.screens.host_panes import FactsPane, FindingsPane, GpusPane, Ke
 from console.tui.screens.host_plots import TelemetryPane
 from console.tui.screens.host_subject import Subject, ended_on, next_bad
 from console.tui.screens.host_tabs import KEYS, TABS, tabs
+from console.tui.widgets.filter_box import FilterBox
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.lines import Lines, para, wrap
 from console.tui.widgets.tabs import TabLine
@@ -55,7 +56,7 @@ class HostScreen(ConsoleScreen):
         """The header, the views in a line, a filter that shows while it is used, and the view that is chosen."""
         yield Lines(id="head")
         yield TabLine(id="views")
-        yield Input(placeholder="filter: every word must be found", id="filter", classes="filter")
+        yield FilterBox("every word must be found", lambda: self._pane().query_one(Grid))
         with Container(id="panes"):
             yield FindingsPane(id="findings")
             yield FactsPane(id="facts")
@@ -66,7 +67,6 @@ class HostScreen(ConsoleScreen):
 
     def on_mount(self) -> None:
         """The first view, keys to its table."""
-        self.query_one(Input).display = False
         self.query_one("#head", Lines).can_focus = False
         self._show_tab()
 
@@ -182,8 +182,8 @@ class HostScreen(ConsoleScreen):
 
     def action_tab(self, tab: str) -> None:
         """Another view."""
-        self._tab = tab
-        self._leave_filter()
+        self._tab, self._words = tab, ""
+        self.query_one(FilterBox).drop()
         self._show_tab()
         self.call_after_refresh(self.redraw)
 
@@ -235,7 +235,7 @@ class HostScreen(ConsoleScreen):
         if action == "run_here":
             return not self.world.read_only
         if action == "leave_filter":
-            return self.query_one(Input).display or bool(self._words)
+            return self.query_one(FilterBox).in_use
         return super().check_action(action, parameters)
 
     def action_copy(self) -> None:
@@ -266,29 +266,17 @@ class HostScreen(ConsoleScreen):
 
     def action_filter(self) -> None:
         """Type to filter."""
-        box = self.query_one(Input)
-        box.display = True
-        box.focus()
+        self.query_one(FilterBox).begin()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """As you type."""
         self._words = event.value.strip().lower()
         self.redraw()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Back to the list, the filter stays."""
-        self.query_one(Input).display = False
-        self._pane().query_one(Grid).focus()
-
-    def _leave_filter(self) -> None:
-        box = self.query_one(Input)
-        box.value = self._words = ""
-        box.display = False
-
     def action_leave_filter(self) -> None:
         """Everything again."""
-        self._leave_filter()
-        self._pane().query_one(Grid).focus()
+        self._words = ""
+        self.query_one(FilterBox).clear_all()
         self.redraw()
 
     def action_again(self) -> None:

@@ -16,6 +16,7 @@ from console.tui.link import Answer
 from console.tui.results_pick import Pick
 from console.tui.results_view import ResultsView
 from console.tui.runs_rows import PICK_COLUMNS, pick_row
+from console.tui.widgets.filter_box import FilterBox
 from console.tui.widgets.grid import Grid, Row
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class ResultsScreen(ResultsView):
         if action in ("copy", "export", "compare"):
             return self._book is not None and bool(self._book.sheets)
         if action == "leave":  # else the same key goes back
-            filtered = bool(self._shown.words) or self.query_one(Input).display
+            filtered = self.query_one(FilterBox).in_use
             return self._zoomed or filtered or self._comparison is not None
         return super().check_action(action, parameters)
 
@@ -115,30 +116,21 @@ class ResultsScreen(ResultsView):
 
     def action_filter(self) -> None:
         """Type to filter."""
-        box = self.query_one(Input)
-        box.display = True
-        box.focus()
+        self.query_one(FilterBox).begin()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """As you type."""
         self._shown = self._shown._replace(words=event.value.strip())
         self.redraw()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Back to the table, the filter stays."""
-        self.query_one(Input).display = False
-        self.query_one(Grid).focus()
-
     def action_leave(self) -> None:
         """Out of the pane, the filter, the comparison."""
-        box = self.query_one(Input)
+        box = self.query_one(FilterBox)
         if self._zoomed:
             self._zoom(False)
-        elif box.display or self._shown.words:
-            box.value = ""
+        elif box.in_use:
             self._shown = self._shown._replace(words="")
-            box.display = False
-            self.query_one(Grid).focus()
+            box.clear_all()
             self.redraw()
         elif self._comparison is not None:
             self._comparison = None

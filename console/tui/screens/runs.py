@@ -19,6 +19,7 @@ from console.tui.runs_detail import detail
 from console.tui.runs_rows import Now, RunTable
 from console.tui.screens.base import ConsoleScreen
 from console.tui.widgets.chrome import SpanLine
+from console.tui.widgets.filter_box import FilterBox
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.lines import Lines, para
 from console.tui.world import Changes
@@ -76,14 +77,13 @@ class RunsScreen(ConsoleScreen):
     def body(self) -> ComposeResult:
         """How many there are; the table; the run under the cursor."""
         yield SpanLine(id="totals")
-        yield Input(placeholder="filter: words, !word, state:left", id="filter", classes="filter")
+        yield FilterBox("words, !word, state:left", lambda: self.query_one(Grid))
         with Container(id="split"):
             yield Grid(runs_rows.COLUMNS, id="runs")
             yield Lines(id="detail")
 
     def on_mount(self) -> None:
         """Keys go to the table."""
-        self.query_one(Input).display = False
         self.query_one(Grid).focus()
 
     # -- reading
@@ -208,7 +208,7 @@ class RunsScreen(ConsoleScreen):
         if action not in ("open", "watch", "resume", "stop", "clean", "export", "details", "replay", "copy", "leave"):
             return super().check_action(action, parameters)
         if action == "leave":  # else the same key goes back
-            return self._zoomed or bool(self._table.filter) or self.query_one(Input).display
+            return self._zoomed or self.query_one(FilterBox).in_use
         if action == "clean":
             return self._may_act() and self.world.fleet_file is not None
         run = self._current() if self.is_mounted else None
@@ -303,9 +303,7 @@ class RunsScreen(ConsoleScreen):
 
     def action_filter(self) -> None:
         """Type to filter."""
-        box = self.query_one(Input)
-        box.display = True
-        box.focus()
+        self.query_one(FilterBox).begin()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """As you type."""
@@ -313,20 +311,13 @@ class RunsScreen(ConsoleScreen):
         self._show()
         self.draw_lines()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Back to the table, the filter stays."""
-        self.query_one(Input).display = False
-        self.query_one(Grid).focus()
-
     def action_leave(self) -> None:
         """Out of the pane, then of the filter."""
-        box = self.query_one(Input)
+        box = self.query_one(FilterBox)
         if self._zoomed:
             self._zoom(False)
-        elif box.display or self._table.filter:
-            box.value = ""
+        elif box.in_use:
             self._table.filter = ""
-            box.display = False
-            self.query_one(Grid).focus()
+            box.clear_all()
             self._show()
             self.draw_lines()
