@@ -101,7 +101,7 @@ def next_steps(run: "RunSummary", standing: Now, keys: Mapping[str, str], *, may
     return [Para(((f"  {keys[action]:<7}", "accent"), (text, "")), 9) for action, text in steps]
 
 
-def leftovers(found: "tuple[Leftover, ...]", problems: dict[str, str]) -> tuple[list[str], list[str]]:
+def leftovers(found: "tuple[Leftover, ...]", problems: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Lines of what would be removed, and of what is left alone and why."""
     ours = [item for item in found if item.standing == "left"]
     others = [item for item in found if item.standing != "left"]
