@@ -91,6 +91,17 @@ async def test_the_cursor_stays_on_its_row_when_rows_move() -> None:
         assert app.grid.current is None
 
 
+async def test_the_cursor_stays_in_sight_when_its_row_moves_far_away() -> None:
+    names = [f"row{number:03d}" for number in range(60)]
+    app = Bench(rows(*names))
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.grid.set_rows(rows(*reversed(names)))
+        await pilot.pause()
+
+        assert app.grid.current == "row000"
+        assert any(line.startswith(" row000") for line in app.lines())
+
+
 async def test_keys_move_and_choose_and_long_tables_scroll() -> None:
     app = Bench(rows(*(f"row{number:03d}" for number in range(100))))
     async with app.run_test(size=(40, 10)) as pilot:

@@ -151,12 +151,15 @@ class Grid(ScrollView, can_focus=True):
             self._repaint_changed(before)
             return
         held = before[self.cursor].key if before and self.cursor < len(before) else None
+        seen = 0 <= self.cursor - self.scroll_offset.y < max(1, self.size.height - 1)
         self._index = {row.key: index for index, row in enumerate(self._rows)}
         self._cache.clear()
         self._measure()
         place = self._index.get(held, min(self.cursor, max(0, len(self._rows) - 1))) if held else self.cursor
         self.set_reactive(Grid.cursor, min(place, max(0, len(self._rows) - 1)))
         self.refresh()
+        if seen and self.is_mounted:  # whoever has scrolled away from the cursor is left where he is
+            self._keep_in_sight()
         if self.current != held:
             self.post_message(self.Moved(self, self.current))
 
