@@ -105,7 +105,8 @@ async def test_lines_that_the_daemon_rotated_away_are_noticed(
     sh("docker", "exec", made, "touch", "/tmp/go")
     await ended(made)
     gaps: list[bool] = []
-    async for batch in logs(engine, made, cursor, on_gap=lambda: gaps.append(True)):
+    # an engine may wait for ever when it follows files it rotated: what has ended is read without following
+    async for batch in logs(engine, made, cursor, follow=False, on_gap=lambda: gaps.append(True)):
         stored.extend(batch)
     assert gaps == [True]
     assert len(await whole(engine, made)) < len(stored)
