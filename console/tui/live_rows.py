@@ -192,7 +192,7 @@ def _rate_line(view: AttemptView, now_ns: int) -> Iterable[Span]:
         yield f"   mean {figure(rate.mean)}", ""
     ratio = live_ratio(view)
     if ratio is not None and view.reference is not None:
-        yield f"   {ratio:.0%} of the reference {figure(view.reference)}", ""
+        yield f"   {ratio:.0%} of the reference {figure(view.reference)} so far", ""
     elif view.reference is not None and view.metric in METRICS:
         yield f"   reference {figure(view.reference)} {METRICS[view.metric].unit}", "dim"
 
