@@ -37,7 +37,7 @@ def _screen(name: str) -> Callable[[], Screen[None]]:
     def make() -> Screen[None]:
         import importlib
 
-        module = importlib.import_module(f"console.tui.screens.{name}")
+        module = importlib.import_module(f"console.tui.screens.{name}.screen")
         screen: Screen[None] = getattr(module, f"{name.capitalize()}Screen")()
         return screen
 

@@ -9,8 +9,8 @@ from textual.widgets import Input
 
 from console.model.events import Envelope
 from console.tui.app import Console
-from console.tui.fleet_table import host_of
-from console.tui.screens.fleet import FleetScreen
+from console.tui.screens.fleet.screen import FleetScreen
+from console.tui.screens.fleet.table import host_of
 from console.tui.widgets.grid import Grid, text_of
 from console.tui.widgets.lines import Lines
 

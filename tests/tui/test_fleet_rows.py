@@ -12,8 +12,9 @@ from console.health.report import HostHealth
 from console.model.attempt import Phase, Stage
 from console.model.finding import Finding, State
 from console.model.text import Clean
-from console.tui import fleet_detail, fleet_rows
-from console.tui.fleet_table import FleetTable, host_of, matches
+from console.tui.screens.fleet import detail as fleet_detail
+from console.tui.screens.fleet import rows as fleet_rows
+from console.tui.screens.fleet.table import FleetTable, host_of, matches
 from console.tui.widgets.grid import Row, fit, text_of
 
 S = 1_000_000_000

@@ -15,9 +15,9 @@ from console.model.events import Envelope
 from console.model.facts import KernelLine, KernelLog, Known
 from console.tui.app import Console
 from console.tui.dialogs import AskText, Choose, Confirm
-from console.tui.screens.host import HostScreen
-from console.tui.screens.host_acks import key_of
-from console.tui.screens.host_tabs import TABS
+from console.tui.screens.host.acks import key_of
+from console.tui.screens.host.screen import HostScreen
+from console.tui.screens.host.tabs import TABS
 from console.tui.widgets.grid import Grid, text_of
 from console.tui.widgets.lines import Lines
 from console.tui.widgets.plots import Plot

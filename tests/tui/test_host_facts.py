@@ -8,8 +8,9 @@ import pytest
 from console.desk.expectations import agreement, text
 from console.model.facts import UNLIMITED, Driver, Gpu, GpuLink, HostFacts, Known, NumaNode, System, Unknown
 from console.model.profile import Expectation
-from console.tui.screens import host_facts, host_values
-from console.tui.screens.host_facts import Entry
+from console.tui.screens.host import facts as host_facts
+from console.tui.screens.host import values as host_values
+from console.tui.screens.host.facts import Entry
 from console.tui.widgets.grid import text_of
 from console.tui.widgets.lines import Para
 

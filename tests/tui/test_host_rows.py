@@ -27,10 +27,14 @@ from console.model.facts import (
 )
 from console.model.finding import Ack, Finding, State
 from console.tui.remedies import command
-from console.tui.screens import host_findings, host_gpus, host_kernel, host_telemetry, host_work
-from console.tui.screens.host_subject import Subject, next_bad
-from console.tui.screens.host_tabs import tabs
-from console.tui.screens.host_telemetry import METRICS
+from console.tui.screens.host import findings as host_findings
+from console.tui.screens.host import gpus as host_gpus
+from console.tui.screens.host import kernel as host_kernel
+from console.tui.screens.host import telemetry as host_telemetry
+from console.tui.screens.host import work as host_work
+from console.tui.screens.host.subject import Subject, next_bad
+from console.tui.screens.host.tabs import tabs
+from console.tui.screens.host.telemetry import METRICS
 from console.tui.widgets.grid import Column, Row, text_of
 from console.tui.widgets.lines import Para
 

@@ -22,11 +22,12 @@ from console.desk.views import Fetch, LinkState, Notice, Progress, Refusal
 from console.model.attempt import FailureClass, Outcome, Phase, Reason, Stage, Validity
 from console.model.events import Envelope
 from console.model.text import Clean
-from console.tui import live_rows, live_series
 from console.tui.app import Console
 from console.tui.dialogs import Choose, Confirm
-from console.tui.live_pane import default_part
-from console.tui.screens.live import LiveScreen
+from console.tui.screens.live import rows as live_rows
+from console.tui.screens.live import series as live_series
+from console.tui.screens.live.pane import default_part
+from console.tui.screens.live.screen import LiveScreen
 from console.tui.widgets.grid import Grid, text_of
 from console.tui.widgets.plots import Plot
 

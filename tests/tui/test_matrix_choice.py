@@ -9,8 +9,17 @@ from console.catalog import selection
 from console.desk.matrices import Entry, shelf
 from console.desk.settings import Options, load
 from console.fleet.host import Fleet, Host
-from console.tui.matrix_choice import Choice, changes_of, changes_text, command, expression_of, first, only, request
-from console.tui.matrix_dialogs import cycled, how_rows, typed
+from console.tui.screens.matrix.choice import (
+    Choice,
+    changes_of,
+    changes_text,
+    command,
+    expression_of,
+    first,
+    only,
+    request,
+)
+from console.tui.screens.matrix.dialogs import cycled, how_rows, typed
 from console.tui.widgets.grid import text_of
 
 NAME = "vllm-0.8.5-throughput"

@@ -15,9 +15,10 @@ from console.model.finding import Effect, Finding, State
 from console.runs import plan as planning
 from console.runs.by_hand import by_hand
 from console.runs.request import Request
-from console.tui import matrix_lines, matrix_plan
-from console.tui.matrix_choice import Choice
-from console.tui.matrix_planning import Planning
+from console.tui.screens.matrix import lines as matrix_lines
+from console.tui.screens.matrix import plan as matrix_plan
+from console.tui.screens.matrix.choice import Choice
+from console.tui.screens.matrix.planning import Planning
 from console.tui.widgets.lines import Para
 from tests.tui.conftest import facts_in
 

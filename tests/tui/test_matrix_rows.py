@@ -14,7 +14,9 @@ from console.desk.settings import Options, Settings, load
 from console.desk.views import AttemptView, Progress
 from console.model.attempt import Outcome, Phase, Reason, Stage, Validity
 from console.model.events import Envelope, StopAsked
-from console.tui import matrix_detail, matrix_rows, matrix_work
+from console.tui.screens.matrix import detail as matrix_detail
+from console.tui.screens.matrix import rows as matrix_rows
+from console.tui.screens.matrix import work as matrix_work
 from console.tui.widgets.grid import fit, text_of
 
 NAME = "vllm-0.8.5-throughput"

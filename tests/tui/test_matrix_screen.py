@@ -22,8 +22,8 @@ from console.store.journal import Journal
 from console.store.paths import StateFolder
 from console.tui.app import Console
 from console.tui.dialogs import Confirm
-from console.tui.matrix_dialogs import ChooseHosts, ChooseHow
-from console.tui.screens.matrix import MatrixScreen
+from console.tui.screens.matrix.dialogs import ChooseHosts, ChooseHow
+from console.tui.screens.matrix.screen import MatrixScreen
 from console.tui.widgets.grid import Grid, text_of
 from console.tui.widgets.lines import Lines
 from tests.tui.conftest import AWAY, events_of, facts_in
@@ -405,7 +405,7 @@ def test_the_screen_brings_in_nothing_heavy() -> None:
     import sys
 
     code = (
-        "import sys, console.tui.screens.matrix\n"
+        "import sys, console.tui.screens.matrix.screen\n"
         "print(' '.join(sorted(set(sys.modules) & {'asyncssh', 'docker', 'polars', 'numpy'})))"
     )
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True, timeout=60)

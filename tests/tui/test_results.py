@@ -16,10 +16,10 @@ from console.desk.sheet_views import Side
 from console.model.events import AttemptEnded, Envelope
 from console.tui.app import Console
 from console.tui.dialogs import AskText, Choose, Confirm
-from console.tui.results_log import LogReader
-from console.tui.results_pick import Pick
-from console.tui.results_reader import Reader
-from console.tui.screens.results import ResultsScreen
+from console.tui.screens.results.log import LogReader
+from console.tui.screens.results.pick import Pick
+from console.tui.screens.results.reader import Reader
+from console.tui.screens.results.screen import ResultsScreen
 from console.tui.widgets.grid import Grid, text_of
 from console.tui.widgets.lines import Lines
 from console.tui.widgets.logs import LogView
@@ -377,7 +377,7 @@ async def test_the_table_is_read_again_when_an_attempt_ends_and_the_cursor_stays
     scene: MakeScene, events: Sequence[Envelope], halfway: Sequence[Envelope], runs: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("console.tui.results_view.AGAIN_S", 0.01)
+    monkeypatch.setattr("console.tui.screens.results.view.AGAIN_S", 0.01)
     made = scene(halfway, start="results")
     async with made.app.run_test(size=(120, 40)) as pilot:
         await settled(pilot)
@@ -399,7 +399,7 @@ async def test_the_table_is_read_again_when_an_attempt_ends_and_the_cursor_stays
 async def test_news_of_other_runs_reads_nothing_again(
     scene: MakeScene, events: Sequence[Envelope], runs: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.tui.results_view.AGAIN_S", 0.01)
+    monkeypatch.setattr("console.tui.screens.results.view.AGAIN_S", 0.01)
     made = scene((), start="results")
     async with made.app.run_test(size=(120, 40)) as pilot:
         await settled(pilot)

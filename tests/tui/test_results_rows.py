@@ -5,8 +5,13 @@ import pytest
 
 from console.desk.sheet_views import Comparison, Difference, Figure, Pair, Sheet, Side, Tried
 from console.model.attempt import Reason, Validity
-from console.tui import marks, plain, results_detail, results_head, results_pairs, results_rows, results_words
-from console.tui.results_rows import Shown
+from console.tui import marks, plain
+from console.tui.screens.results import detail as results_detail
+from console.tui.screens.results import head as results_head
+from console.tui.screens.results import pairs as results_pairs
+from console.tui.screens.results import rows as results_rows
+from console.tui.screens.results import words as results_words
+from console.tui.screens.results.rows import Shown
 from console.tui.widgets.grid import Row, spans, text_of
 
 

@@ -20,8 +20,8 @@ from console.model.events import ConductorStarted, Envelope, RunClosed
 from console.store.journal import Journal
 from console.tui.app import Console
 from console.tui.dialogs import AskText, Confirm
-from console.tui.results_reader import Reader
-from console.tui.screens.runs import RunsScreen
+from console.tui.screens.results.reader import Reader
+from console.tui.screens.runs.screen import RunsScreen
 from console.tui.widgets.grid import Grid, text_of
 from console.tui.widgets.lines import Lines
 
@@ -341,7 +341,7 @@ async def test_the_details_can_be_seen_in_every_size(size: tuple[int, int], scen
 async def test_a_run_that_ends_meanwhile_is_read_again_alone(
     scene: MakeScene, own_settings: Settings, left: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.tui.screens.runs.SOON_S", 0.01)
+    monkeypatch.setattr("console.tui.screens.runs.screen.SOON_S", 0.01)
     made = scene((), start="runs", given=own_settings)
     async with made.app.run_test(size=(120, 40)) as pilot:
         screen = await settled(pilot)

@@ -7,9 +7,11 @@ from console.desk.cleaning import Leftover
 from console.desk.history import RunSummary
 from console.desk.views import Counts, LinkState, Notice, RunView
 from console.model.text import Clean
-from console.tui import marks, runs_detail, runs_rows
-from console.tui.runs_rows import RunTable
-from console.tui.screens.runs import RunsScreen
+from console.tui import marks
+from console.tui.screens.runs import detail as runs_detail
+from console.tui.screens.runs import rows as runs_rows
+from console.tui.screens.runs.rows import RunTable
+from console.tui.screens.runs.screen import RunsScreen
 from console.tui.widgets.grid import fit, text_of
 
 S = 1_000_000_000

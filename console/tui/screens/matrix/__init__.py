@@ -1,0 +1,1 @@
+"""The Matrix screen: `screen.py` is what Textual shows, the rest what it is made of."""
