@@ -1,1 +1,1 @@
-"""The screens, a file each; `base.py` is what they share."""
+"""The screens, a folder each; `base.py` is what they share."""
