@@ -94,6 +94,10 @@ class Console(App[None]):
             self.switch_mode(self._start)
         self.theme_changed_signal.subscribe(self, self._themed)
         self.call_after_refresh(self.link.start, lambda call: self.post_message(Delivery(call)), self._stir)
+        wanted = self.link.settings.theme.value
+        if wanted not in self.available_themes:
+            known = ", ".join(sorted(self.available_themes))
+            self.say(f"no theme is called {wanted!r}; there are {known}", error=True)
         self.set_interval(1.0, self._second)
         if self._watch_terminal:
             self.set_interval(TERMINAL_S, self._look_at_terminal)

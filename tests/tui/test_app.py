@@ -134,6 +134,14 @@ async def test_the_themes_go_round(scene: MakeScene) -> None:
     assert seen == ["instinct-light", "ansi-dark", "ansi-light", "instinct-dark"]
 
 
+async def test_a_theme_that_there_is_not_is_told(scene: MakeScene, settings: Settings) -> None:
+    app = scene(given=msgspec.structs.replace(settings, theme=Value("instinct-drak", "file"))).app
+    async with app.run_test() as pilot:
+        await settled(pilot)
+
+        assert "instinct-drak" in next(iter(app._notifications)).message
+
+
 async def test_a_problem_of_the_core_is_told_and_the_console_goes_on(scene: MakeScene) -> None:
     made = scene()
     async with made.app.run_test() as pilot:
