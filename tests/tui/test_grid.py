@@ -77,6 +77,8 @@ async def test_only_cells_that_differ_are_painted_again(monkeypatch: pytest.Monk
         painted.clear()
         app.grid.set_rows([*rows("a"), *rows("b", figure="2"), *rows("c")])
         assert painted == []
+        app.grid.set_rows([*rows("a"), Row("b", ("B", ("2", "accent"), "no more")), *rows("c")])
+        assert painted == [Region(1, 2, 6 + 2 + 8 + 2 + app.grid._widths[2], 1)]
 
 
 async def test_the_cursor_stays_on_its_row_when_rows_move() -> None:

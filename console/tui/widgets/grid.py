@@ -201,18 +201,22 @@ class Grid(ScrollView, can_focus=True):
             self._cache.pop((new.key, True), None)
             line = index - top + 1
             if 1 <= line < height:
-                for x, width in self._changed(old, new):
-                    self.refresh(Region(x, line, width, 1))
+                begin, end = self._changed(old, new)
+                if begin < end:
+                    self.refresh(Region(begin, line, end - begin, 1))
 
-    def _changed(self, old: Row, new: Row) -> Iterable[tuple[int, int]]:
+    def _changed(self, old: Row, new: Row) -> tuple[int, int]:
+        """From the first cell that differs to the end of the last: one stretch, because the compositor (8.2.8) sends
+        everything left of each stretch again.
+        """
         if old.role != new.role or len(old.cells) != len(new.cells):
-            yield 0, self.size.width
-            return
-        x = 1
-        for (place, width), _ in zip(self._shown(), range(len(self._columns)), strict=False):
+            return 0, self.size.width
+        x, begin, end = 1, self.size.width, 0
+        for place, width in self._shown():
             if old.cells[place] != new.cells[place]:
-                yield x, width
+                begin, end = min(begin, x), x + width
             x += width + 2
+        return begin, end
 
     def _shown(self) -> Sequence[tuple[int, int]]:
         """Place and width of every column there is room for."""
