@@ -141,9 +141,8 @@ def _install(peers: Path) -> None:
 
 def row(name: str, figures: Sequence[float] | None) -> None:
     """One line."""
-    print(
-        f"{name}: " + ("absent" if figures is None else " | ".join(f"{figure:.0f}" for figure in figures)), flush=True
-    )
+    said = [f"{figure:.0f}" if figure < float("inf") else "not seen" for figure in figures or ()]
+    print(f"{name}: {' | '.join(said) or 'absent'}", flush=True)
 
 
 def steady(
