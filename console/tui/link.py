@@ -108,7 +108,6 @@ class CoreLink:
         self._told = False
         self._afresh = False
         self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
         self._ending = asyncio.Event()
         self._thread: threading.Thread | None = None
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="console")

@@ -11,7 +11,7 @@ def figure(value: float | None) -> str:
         return ""
     size_of = abs(value)
     if size_of >= 1000:
-        return f"{value:,.0f}".replace(",", " ")
+        return f"{value:,.0f}"
     if size_of >= 100:
         return f"{value:.1f}"
     if size_of >= 10:

@@ -89,7 +89,7 @@ def test_a_row_shows_every_gpu_as_one_level_and_the_versions() -> None:
 def test_what_runs_begins_with_its_speed_so_that_a_narrow_column_keeps_it() -> None:
     row = fleet_rows.row(host(), (attempt(),), NOW)
 
-    assert cell(row, "now") == "▶ 5 432 tok/s 45% llama-70b measuring"
+    assert cell(row, "now") == "▶ 5,432 tok/s 45% llama-70b measuring"
 
 
 def test_several_attempts_on_a_host_are_counted() -> None:
@@ -287,7 +287,7 @@ def test_the_pane_shows_findings_that_count_with_their_remedies_the_gravest_firs
 
     assert text.index("b.failed seen") < text.index("a.warned seen")
     assert "mend it" in text
-    assert "5 432 tok/s" in text
+    assert "5,432 tok/s" in text
     assert "c.passed" not in text
     assert "d.waived" not in text
 

@@ -124,7 +124,7 @@ def test_an_end_is_shown_before_its_figures_were_read_and_by_its_verdict_after(
 ) -> None:
     work, past = matrix_work.work(board, NAME), matrices.latest(settings, NAME)
     fresh = matrix_rows.stand(work[GOOD], ())
-    assert (state(fresh), fresh.measured[0], fresh.ratio[0]) == ("✓ ok", "12 188", "0.995")
+    assert (state(fresh), fresh.measured[0], fresh.ratio[0]) == ("✓ ok", "12,188", "0.995")
     read = matrix_rows.stand(work[GOOD], past[GOOD])
     assert (state(read), read.ratio[0]) == ("? unconfirmed", "0.995")
     assert state(matrix_rows.stand(work[FAILED], past[FAILED])) == "✗ failed"
