@@ -23,6 +23,10 @@ MAX_SESSIONS = 10
 """OpenSSH's default; the eleventh session of a connection is refused, forwarded channels are not counted."""
 
 
+END_ROUNDS, END_ROUND_S = 50, 0.1
+"""How often, and how far apart, a host that is shut down ends what its sessions still run."""
+
+
 class Sshd:
     """The SSH side of one host."""
 
@@ -63,10 +67,14 @@ class Sshd:
             await self._acceptor.wait_closed()
             self._acceptor = None
         self.drop()
-        for child in list(self._children):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-        await asyncio.gather(*self._sessions, return_exceptions=True)
+        for _ in range(END_ROUNDS):
+            for child in list(self._children):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+            if not self._sessions:
+                return
+            # again and again: a session that had just begun starts its process after the others were ended
+            await asyncio.wait(tuple(self._sessions), timeout=END_ROUND_S)
 
     def drop(self) -> None:
         """Cut all connections, as a network does. Containers go on."""
