@@ -22,8 +22,7 @@ SFTP_VERSION = 3  # never spoken here: no SFTP is served
 MAX_SESSIONS = 10
 """OpenSSH's default; the eleventh session of a connection is refused, forwarded channels are not counted."""
 
-
-END_ROUNDS, END_ROUND_S = 50, 0.1
+END_ROUNDS, END_ROUND_S = 300, 0.1
 """How often, and how far apart, a host that is shut down ends what its sessions still run."""
 
 
@@ -117,6 +116,15 @@ class Sshd:
             await self._dial_stdio(process)
             return
         self.machine.tick()
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sessions.add(over)  # before the process is there: `stop` waits for it, so that nothing cancels its start
+        try:
+            await self._execute(process, command)
+        finally:
+            self._sessions.discard(over)
+            over.set_result(None)
+
+    async def _execute(self, process: "asyncssh.SSHServerProcess[bytes]", command: str) -> None:
         child = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
@@ -136,8 +144,6 @@ class Sshd:
             start_new_session=True,
         )
         self._children.add(child)
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sessions.add(over)
         feed = asyncio.create_task(_feed(process, child))
         try:
             await asyncio.gather(_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr))
@@ -151,8 +157,6 @@ class Sshd:
         finally:
             feed.cancel()
             self._children.discard(child)
-            self._sessions.discard(over)
-            over.set_result(None)
 
     async def _dial_stdio(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
         """`docker system dial-stdio`: the engine on the session's own streams."""

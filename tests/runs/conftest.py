@@ -171,10 +171,9 @@ class FakeSite:
     async def claim(self, launch: Launch) -> Mapping[str, str] | Busy:
         ids = {}
         for part in sorted(launch.parts, key=lambda item: item.host):
-            holder = self._find(part)
-            if holder is not None and holder.labels.get(LABEL_LAUNCH) != launch.hash:
-                return Busy(part.host, holder.labels.get(LABEL_OWNER, "?"), "2026-01-01T00:00:00Z")
             made = await self.world.act(functools.partial(self._make, part), part.host)
+            if made.labels.get(LABEL_LAUNCH) != launch.hash:  # another was quicker: an engine refuses the name
+                return Busy(part.host, made.labels.get(LABEL_OWNER, "?"), "2026-01-01T00:00:00Z")
             ids[part.name] = made.id
         return ids
 

@@ -148,7 +148,7 @@ async def test_waiting_for_a_busy_host_ends_with_both_done(bench: Any, make_cell
         asyncio.gather(conduct(bench.office(mine, "me")), conduct(bench.office(theirs, "they"))), PATIENCE_S
     )
     rows = [*bench.tail.attempts(mine), *bench.tail.attempts(theirs)]
-    assert [row.outcome for row in rows] == [Outcome.OK, Outcome.OK]
+    assert [(row.outcome, row.failure) for row in rows] == [(Outcome.OK, None), (Outcome.OK, None)]
 
 
 async def test_a_lost_host_ends_nothing_and_the_run_goes_on_when_it_is_back(bench: Any, make_cell: Any) -> None:
