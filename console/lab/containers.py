@@ -89,8 +89,9 @@ class Container:
         found = []
         for bind in self.host_config.get("Binds") or ():
             source, target, *mode = bind.split(":")
-            # the engine makes the source of a bind that is not there
-            (self.machine.root / source.lstrip("/")).mkdir(parents=True, exist_ok=True)
+            place = self.machine.root / source.lstrip("/")
+            if not place.exists():  # the engine makes a folder of the source of a bind that is not there
+                place.mkdir(parents=True)
             found.append(MountPoint(source, target, "ro" in ",".join(mode).split(",")))
         for mount in self.host_config.get("Mounts") or ():
             if mount.get("Type") != "bind":

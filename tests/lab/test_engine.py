@@ -94,6 +94,18 @@ async def test_everything_given_at_creation_is_seen_in_inspect(client: "Client")
     assert seen["Mounts"][0]["RW"] is False
 
 
+async def test_a_bind_takes_a_file_as_well_as_a_folder_and_makes_a_folder_of_what_is_not_there(
+    client: "Client", lab: "Lab"
+) -> None:
+    library = "/usr/local/lib/libbnxt_re-rdmav34.so"
+    await client.create("job", ["true"], HostConfig={"Binds": [f"{library}:/lib/x.so:ro", "/new/place:/w"]})
+    seen = (await client.call("GET", "/containers/job/json")).json
+    assert [mount["Source"] for mount in seen["Mounts"]] == [library, "/new/place"]
+    root = next(iter(lab.machines.values())).root
+    assert (root / library.lstrip("/")).is_file()
+    assert (root / "new/place").is_dir()
+
+
 async def test_a_missing_device_is_refused_at_start_and_leaves_the_container_created(client: "Client") -> None:
     device = {"PathOnHost": "/dev/nokfd", "PathInContainer": "/dev/nokfd", "CgroupPermissions": "rwm"}
     await client.create("job", ["true"], HostConfig={"Devices": [device]})
