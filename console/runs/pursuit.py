@@ -6,8 +6,8 @@ signals read from them. After a crash the file is cut to the committed length an
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Self, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Self, TypeVar
 
 from console.model.attempt import LogFrame, Sample, Signal
 from console.model.events import Cursor
@@ -96,16 +96,25 @@ class Pursuit:
         )
 
     async def run(self) -> None:
-        """Follow to the end of the stream. Raises SiteError when the link breaks."""
+        """Follow to the end of the stream. Raises SiteError when the link breaks.
+
+        One that is cancelled ends with file and journal agreeing, so that another may carry on at once.
+        """
+        try:
+            await self._run()
+        finally:
+            self._log.close()
+
+    async def _run(self) -> None:
         reader = self._make_reader()
-        await self._off_loop(self._catch_up, reader)
+        await _whole(self._off_loop(self._catch_up, reader))
         extras = [asyncio.create_task(self._bars())] if self._live else []
         if self._live and self._part.scrape is not None:
             extras.append(asyncio.create_task(self._scrape()))
         try:
             async for frames in self._site.frames(self._part, self._cursor, follow=self._live):
                 if frames:
-                    await self._store(reader, frames)
+                    await _whole(self._store(reader, frames))
         finally:
             for task in extras:
                 task.cancel()
@@ -175,3 +184,17 @@ class Pursuit:
 
     async def _off_loop(self, call: Callable[..., R], *args: object) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._ledger.office.pool, lambda: call(*args))
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Work that is not left half done: whoever is cancelled meanwhile is so after its end."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled and not task.exception():
+        raise asyncio.CancelledError
+    task.result()
