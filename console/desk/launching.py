@@ -172,13 +172,20 @@ def conductor_log(settings: Settings, run: str) -> Path:
 
 
 async def wait_for_conductor(settings: Settings, run: str, process: "subprocess.Popen[bytes]") -> None:
-    """Come back when the detached process conducts the run. Raises DeskError with its last words when it ended."""
+    """Come back when the detached process conducts the run. Raises DeskError with its last words when it ended.
+
+    One that ended since another was quicker is no trouble: the run is conducted.
+    """
+    lock = desk.folder(settings).run_lock(run)
     with desk.tail(settings) as tail:
         while True:
+            ended = process.poll() is not None  # asked first: what it did before its end is in the journal then
             row = tail.find_run(run)
             if row.conductor_pid == process.pid:
                 return
-            if process.poll() is not None:
+            if ended:
+                if lock.holder() is not None:
+                    return
                 said = conductor_log(settings, run).read_text("utf-8", "replace").strip().splitlines()
                 why = said[-1].removeprefix("instinct: ") if said else "it said nothing"
                 raise DeskError(f"the conductor of {run} ended at once: {why}; then `instinct run --resume {run}`")

@@ -115,15 +115,16 @@ async def conduct(office: Office) -> None:
     lock = office.folder.run_lock(office.run)
     if not lock.acquire():
         raise RunHeld(office.run, str(lock.holder()))
-    try:
-        while True:
+    while lock.acquire():
+        try:
             await office.journal.append([_envelope(office.run, ConductorStarted(os.getpid(), socket.gethostname()))])
             why = await _Conductor(office).run()
             await office.journal.append([_envelope(office.run, RunClosed(why))])
-            if not office.tail.unfinished(office.run):  # else a try was asked for at the last moment
-                return
-    finally:
-        lock.release()
+        finally:
+            lock.release()
+        # Looked at only now: a try asked for before the lock was free is ours, a later one finds nobody that has it.
+        if not office.tail.unfinished(office.run):
+            return
 
 
 class _Conductor:

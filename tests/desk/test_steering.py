@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -229,3 +230,29 @@ def test_an_attempt_is_found_by_id_beginning_or_cell(desk: Desk) -> None:
         steering.find_attempt(desk.settings, "r1", "a")
     with pytest.raises(DeskError, match="'x' is no attempt of r1"):
         steering.find_attempt(desk.settings, "r1", "x")
+
+
+class Ending:
+    """A conductor that ends at the first look at it, and does something before."""
+
+    pid = 4711
+
+    def __init__(self, before: Callable[[], None]) -> None:
+        self._before = before
+
+    def poll(self) -> int:
+        self._before()
+        return 0
+
+
+async def test_a_conductor_that_was_there_and_ended_at_once_is_no_failure(desk: Desk) -> None:
+    process = Ending(lambda: desk.tell((ev.ConductorStarted(Ending.pid, "m"), None)))
+    await launching.wait_for_conductor(desk.settings, "r1", cast(Any, process))
+
+
+async def test_a_conductor_that_another_was_quicker_than_is_no_failure(desk: Desk, conducted: RunLock) -> None:
+    await launching.wait_for_conductor(desk.settings, "r1", cast(Any, Ending(lambda: None)))
+    conducted.release()
+    launching.conductor_log(desk.settings, "r1").touch()
+    with pytest.raises(DeskError, match="ended at once: it said nothing"):
+        await launching.wait_for_conductor(desk.settings, "r1", cast(Any, Ending(lambda: None)))

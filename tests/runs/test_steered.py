@@ -11,6 +11,7 @@ from console.model.attempt import FailureClass, Outcome, Stage
 from console.model.events import AttemptEnded, Envelope, Event, PauseAsked, PauseLifted, StopAsked
 from console.runs import conductor, retry
 from console.runs.conductor import conduct
+from console.store.locks import RunLock
 from console.store.records import AttemptRow
 
 PATIENCE_S = 30.0
@@ -149,6 +150,26 @@ async def test_a_try_asked_for_while_others_run_is_taken_up(bench: Any, make_cel
     bench.world.history[0].looks_left = 1
     await asyncio.wait_for(task, PATIENCE_S)
     assert bench.tail.attempt("a9").outcome is Outcome.OK
+
+
+async def test_a_try_asked_for_while_the_conductor_lets_go_is_taken_up(
+    bench: Any, make_cell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks while the run is held trusts its holder: to the last moment of that, nobody else comes."""
+    run, row = await failed_run(bench, make_cell)
+    release, asked = RunLock.release, [Envelope(at_ns=1, run=run, attempt="a2", event=retry.next_try(row))]
+
+    def ask_then_release(lock: RunLock) -> None:
+        if asked:
+            assert bench.folder.run_lock(run).holder() is not None
+            bench.journal.append_now([asked.pop()])
+        release(lock)
+
+    await tell(bench, run, retry.next_try(row), "a1")
+    monkeypatch.setattr(RunLock, "release", ask_then_release)
+    await asyncio.wait_for(conduct(bench.office(run)), PATIENCE_S)
+    assert bench.tail.attempt("a2").outcome is Outcome.OK
+    assert bench.folder.run_lock(run).holder() is None
 
 
 async def test_a_try_asked_for_after_the_time_limit_runs(bench: Any, make_cell: Any) -> None:
