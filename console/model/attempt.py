@@ -191,8 +191,10 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the GPUs of an attempt did while its program measured (where it does not say when: all the time).
 
     `from_ns` and `to_ns` are the first and last reading it rests on. Power is the sum of all `gpus`; where there are
-    several hosts, its peak is the sum of theirs. Temperatures are those of the hottest GPU, memory that of the fullest
-    one, `throttled_share` the share of the time of the one most throttled, whatever the reason.
+    several hosts, its peak is the sum of theirs, and `clocks_ahead_ns` says by host how far its clock was ahead of the
+    one `from_ns` is on: its readings were laid over the measured time by that. Temperatures are those of the hottest
+    GPU, memory that of the fullest one, `throttled_share` the share of the time of the one most throttled, whatever
+    the reason.
     """
 
     from_ns: int
@@ -204,6 +206,7 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     memory_c_max: float | None = None
     vram_used_bytes_mean: float | None = None
     throttled_share: float | None = None
+    clocks_ahead_ns: Mapping[str, int] = {}
 
 
 class MetricValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

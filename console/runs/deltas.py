@@ -14,9 +14,8 @@ from console.model.facts import Clock, KernelLine, RasBlock, Unknown
 from console.model.finding import State
 from console.model.launch import Seat
 from console.model.text import clean_line
+from console.runs.clocks import moved_ns
 
-STEP_NS = 500_000_000
-"""A clock that moved so much against ours, beyond what the looks themselves cannot tell, was set."""
 LINE_SHOWN = 160
 
 _TROUBLE = re.compile(
@@ -164,8 +163,5 @@ def _grown(before: Mapping[str, int], after: Mapping[str, int]) -> Iterable[tupl
 
 
 def _clock(host: str, before: Clock | None, after: Clock | None) -> Iterator[Reason]:
-    if before is None or after is None:
-        return
-    moved = after.offset_ns - before.offset_ns
-    if abs(moved) > STEP_NS + before.uncertainty_ns + after.uncertainty_ns:
+    if (moved := moved_ns(before, after)) is not None:
         yield Reason(Validity.CLOCK_STEPPED, f"{host}: its clock moved by {moved / 1e9:+.1f} s against ours")

@@ -14,7 +14,7 @@ from console.runs.collect import part_ends
 from console.runs.office import Ledger
 from console.runs.site import SiteError
 from console.runs.step import Finish
-from console.runs.watching import look_after
+from console.runs.watching import look_after, weigh
 
 
 async def finish(ledger: Ledger, act: Finish) -> None:
@@ -29,8 +29,9 @@ async def finish(ledger: Ledger, act: Finish) -> None:
         return
     office, subject = ledger.office, ledger.subject()
     ends = part_ends(office.tail, office.folder, subject.workload, row.launch, subject.cell)
-    decision = outcomes.decide(row.launch, ends)
-    sensed = await look_after(ledger, row.launch, decision.result)
+    looks = await look_after(ledger, row.launch)
+    decision = outcomes.decide(row.launch, ends, looks.ahead)
+    sensed = await weigh(ledger, row.launch, looks, decision.result, decision.speaker)
     under = _host_conditions(ledger)
     simulated = office.simulated or any(item.simulated for item in under.values())
     collected = Collection(

@@ -44,17 +44,20 @@ class PartEnd(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of an attempt; `result` keeps whatever was measured, also when it failed."""
+    """The outcome of an attempt; `result` keeps whatever was measured, also when it failed, by the part `speaker`."""
 
     outcome: Outcome
     result: Result | None
     failure: Failure | None
+    speaker: str = ""
 
 
-def decide(launch: Launch, ends: Mapping[str, PartEnd]) -> Decision:
+def decide(launch: Launch, ends: Mapping[str, PartEnd], ahead: Mapping[str, int] | None = None) -> Decision:
     """Outcome of an attempt whose parts ended by themselves; parts that never started are absent from `ends`.
 
-    Of several parts that decide, the first with a figure speaks: ranks end together, and only one prints it.
+    Of several parts that decide, the first with a figure speaks: ranks end together, and only one prints it. `ahead`
+    says by host how many nanoseconds its clock is ahead: what came first is told by one clock. Hosts not named count
+    as in time.
     """
     deciding = [part.name for part in launch.parts if part.decides and part.name in ends]
     speaker = next(
@@ -62,18 +65,20 @@ def decide(launch: Launch, ends: Mapping[str, PartEnd]) -> Decision:
     )
     result = _merged(ends[speaker].result, [end.result for end in ends.values()]) if speaker else None
     places = _places(launch)
+    fast = {part.name: (ahead or {}).get(part.host, 0) for part in launch.parts}
+    finished = {name: _finished(end) - fast.get(name, 0) for name, end in ends.items()}
     failures = [
-        (_rank(end, failure, ends), _placed(failure, places.get(name, "")))
+        (_rank(name, failure, finished, fast.get(name, 0)), _placed(failure, places.get(name, "")))
         for name, end in ends.items()
         if (failure := part_failure(end)) is not None
     ]
     # a helper that was told to end when the work was done did not fail
     done = result is not None and result.failure is None and all(ends[name].exit_code == 0 for name in deciding)
     if done and result is not None and result.value() is not None:
-        return Decision(outcome=Outcome.OK, result=result, failure=None)
+        return Decision(outcome=Outcome.OK, result=result, failure=None, speaker=speaker)
     if not failures:
         missing = Failure(failure=FailureClass.NO_RESULT, line="the program ended without a figure")
-        return Decision(outcome=Outcome.FAILED, result=result, failure=missing)
+        return Decision(outcome=Outcome.FAILED, result=result, failure=missing, speaker=speaker)
     failures.sort(key=lambda item: item[0])
     first = failures[0][1]
     others = tuple(f"{item.failure}: {item.line}" for _, item in failures[1:])
@@ -81,6 +86,7 @@ def decide(launch: Launch, ends: Mapping[str, PartEnd]) -> Decision:
         outcome=Outcome.FAILED,
         result=result,
         failure=msgspec.structs.replace(first, others=(*first.others, *others)),
+        speaker=speaker,
     )
 
 
@@ -105,14 +111,14 @@ def _placed(failure: Failure, place: str) -> Failure:
     return msgspec.structs.replace(failure, line=place + failure.line) if place else failure
 
 
-def _rank(end: PartEnd, failure: Failure, ends: Mapping[str, PartEnd]) -> tuple[int, int]:
-    """How near to the cause a failure is, smallest first, then when it was.
+def _rank(name: str, failure: Failure, finished: Mapping[str, int], fast: int) -> tuple[int, int]:
+    """How near to the cause a failure is, smallest first, then when it was. `fast`: its host's clock, see `decide`.
 
     What says why; what only says that it ended; what says that another ended; and what was killed after another had
     ended: that may have been our own doing.
     """
-    when = failure.at_ns if failure.at_ns is not None else _finished(end)
-    if failure.failure in _ENDED and _finished(end) > min(map(_finished, ends.values())):
+    when = failure.at_ns - fast if failure.at_ns is not None else finished[name]
+    if failure.failure in _ENDED and finished[name] > min(finished.values()):
         return 3, when
     if failure.failure not in _GENERIC:
         return 0, when
@@ -120,7 +126,7 @@ def _rank(end: PartEnd, failure: Failure, ends: Mapping[str, PartEnd]) -> tuple[
 
 
 def _finished(end: PartEnd) -> int:
-    """Nanoseconds when the container ended. Clocks of the hosts, as they are."""
+    """Nanoseconds when the container ended, on its host's clock."""
     try:
         ended = datetime.fromisoformat(end.finished_at)
     except ValueError:

@@ -51,16 +51,20 @@ def sense(
     readings: Readings,
     span: Span | None,
     between: Mapping[str, Mapping[str, Mapping[str, float]]],
+    ahead: Mapping[str, int] | None = None,
 ) -> Sensed:
     """`span` is when the program measured, on its host's clock; None where that is not known.
 
     `between`: by host and GPU, throttling from the looks before and after; it speaks where readings are too few.
+    `ahead`: by host, nanoseconds that its clock is ahead of the span's; those not named count as equal.
     """
-    by_host = {seat.host: _of_seat(seat, readings.get(seat.host, ()), span) for seat in seats}
+    ahead = ahead or {}
+    spans = {seat.host: _moved(span, ahead.get(seat.host, 0)) for seat in seats}
+    by_host = {seat.host: _of_seat(seat, readings.get(seat.host, ()), spans[seat.host]) for seat in seats}
     shares: dict[tuple[str, str], Mapping[str, float]] = {}
     whole: dict[tuple[str, str], Mapping[str, float]] = {}
     for seat in seats:
-        told, covered = throttled(readings.get(seat.host, ()), span)
+        told, covered = throttled(readings.get(seat.host, ()), spans[seat.host])
         instead = between.get(seat.host, {}) if covered < COVERED else {}
         if instead:
             whole |= {(seat.host, bdf): kinds for bdf, kinds in instead.items() if used(seat, bdf)}
@@ -71,9 +75,13 @@ def sense(
     reasons = [
         *_verdict(shares, busy, time),
         *_verdict(whole, {}, "the whole attempt"),
-        *_missing(seats, readings, span),
+        *_missing(seats, readings, spans),
     ]
-    return Sensed(_summary(by_host, shares or whole), tuple(reasons))
+    return Sensed(_summary(by_host, shares or whole, ahead), tuple(reasons))
+
+
+def _moved(span: Span | None, by_ns: int) -> Span | None:
+    return None if span is None else (span[0] + by_ns, span[1] + by_ns)
 
 
 def measured(result: Result | None, started_ns: int | None) -> Span | None:
@@ -162,11 +170,12 @@ def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
 
 
-def _missing(seats: Sequence[Seat], readings: Readings, span: Span | None) -> Iterator[Reason]:
+def _missing(seats: Sequence[Seat], readings: Readings, spans: Mapping[str, Span | None]) -> Iterator[Reason]:
     """Times without readings while the program measured, where they are long enough to matter."""
-    if span is None or span[1] - span[0] < GRACE_NS:
-        return
     for seat in seats:
+        span = spans[seat.host]
+        if span is None or span[1] - span[0] < GRACE_NS:
+            continue
         beats = [item.host.at_ns for item in readings.get(seat.host, ()) if isinstance(item, Beat)]
         inside = [span[0], *(at for at in beats if span[0] < at < span[1]), span[1]]
         lost = sum(new - old for old, new in pairwise(inside) if new - old > LONGEST_BEAT_NS)
@@ -175,9 +184,13 @@ def _missing(seats: Sequence[Seat], readings: Readings, span: Span | None) -> It
             yield Reason(Validity.UNWATCHED, f"{seat.host}: no readings for {seconds}")
 
 
-def _summary(by_host: Mapping[str, Mapping[str, Sequence[Reading]]], shares: Shares) -> Hardware | None:
+def _summary(
+    by_host: Mapping[str, Mapping[str, Sequence[Reading]]], shares: Shares, ahead: Mapping[str, int]
+) -> Hardware | None:
     gpus = [rows for of_host in by_host.values() for rows in of_host.values()]
-    times = [row.at_ns for rows in gpus for row in rows]
+    times = [
+        row.at_ns - ahead.get(host, 0) for host, of_host in by_host.items() for rows in of_host.values() for row in rows
+    ]
     if not times:
         return None
     powers = [_mean(rows, "power_w") for rows in gpus]
@@ -193,6 +206,7 @@ def _summary(by_host: Mapping[str, Mapping[str, Sequence[Reading]]], shares: Sha
         memory_c_max=_max(gpus, "memory_c"),
         vram_used_bytes_mean=max(memory, default=None),
         throttled_share=max(worst, default=None),
+        clocks_ahead_ns=ahead,
     )
 
 

@@ -15,6 +15,7 @@ from console.model.attempt import Gap, Reason, Result
 from console.model.events import Noticed
 from console.model.facts import Known, Unknown
 from console.model.launch import Launch, Seat
+from console.runs import clocks
 from console.runs.deltas import changes
 from console.runs.office import Ledger
 from console.runs.sensed import Sensed, measured, sense
@@ -86,34 +87,54 @@ async def look_before(ledger: Ledger, launch: Launch) -> None:
         artifacts.write(ledger.office.folder, ledger.attempt, _name("before", host), msgspec.json.encode(seen))
 
 
-async def look_after(ledger: Ledger, launch: Launch, result: Result | None) -> Sensed:
-    """Look again, and say what happened to the hosts meanwhile. `result` says when the program measured."""
-    span = measured(result, _started_ns(ledger))
+class Looks(msgspec.Struct, frozen=True):
+    """Both looks at every host of a launch; None for one that failed. `ahead`: their clocks beside ours, see clocks."""
+
+    of: Mapping[str, tuple[Vitals | None, Vitals | None]]
+    ahead: Mapping[str, int]
+
+
+async def look_after(ledger: Ledger, launch: Launch) -> Looks:
+    """Look at every host again, and keep what was seen beside what was seen before."""
     seats = launch.placement.seats
-    before = {seat.host: _kept(ledger, seat.host) for seat in seats}
     after = await _look(ledger, seats, LOG_LINES)
     for host, seen in after.items():
         artifacts.write(ledger.office.folder, ledger.attempt, _name("after", host), msgspec.json.encode(_short(seen)))
+    looks = {seat.host: (_kept(ledger, seat.host), after.get(seat.host)) for seat in seats}
+    return Looks(looks, clocks.ahead_of_ours((host, *pair) for host, pair in looks.items()))
+
+
+async def weigh(ledger: Ledger, launch: Launch, looks: Looks, result: Result | None, speaker: str) -> Sensed:
+    """What happened to the hosts meanwhile. `result` is of the part `speaker`, on whose host's clock it measured."""
+    span = measured(result, _started_ns(ledger, speaker))
+    seats = launch.placement.seats
+    host = next((part.host for part in launch.parts if part.name == speaker), "")
+    ahead = clocks.beside(looks.ahead, host) if len(seats) > 1 else {}
     found: list[Reason] = []
     between = {}
     for seat in seats:
-        old, new = before[seat.host], after.get(seat.host)
+        old, new = looks.of[seat.host]
         found += changes(seat, old, new)
         if old is not None and new is not None and old.boot_id == new.boot_id:
             between[seat.host] = shares(old, new)
+    if span is not None:
+        found += clocks.unknown([seat.host for seat in seats], ahead, host)
+        if text := clocks.told(ahead, host):
+            await ledger.tell(Noticed(text))
     sensed = await asyncio.get_running_loop().run_in_executor(
-        ledger.office.pool, lambda: sense(seats, beats.read(ledger.office.folder, ledger.attempt), span, between)
+        ledger.office.pool,
+        lambda: sense(seats, beats.read(ledger.office.folder, ledger.attempt), span, between, ahead),
     )
     return Sensed(sensed.hardware, (*sensed.reasons, *found))
 
 
-def _started_ns(ledger: Ledger) -> int | None:
-    """When the first container was started, as the engine of its host says."""
-    times = []
+def _started_ns(ledger: Ledger, part: str) -> int | None:
+    """When a part's container was started, as the engine of its host says."""
     for row in ledger.office.tail.parts(ledger.attempt):
         with contextlib.suppress(ValueError):
-            times.append(int(datetime.fromisoformat(row.started_at).timestamp() * 1e9))
-    return min(times, default=None)
+            if row.part == part:
+                return int(datetime.fromisoformat(row.started_at).timestamp() * 1e9)
+    return None
 
 
 def _short(seen: Vitals) -> Vitals:

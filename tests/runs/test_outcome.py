@@ -152,6 +152,31 @@ def test_the_rank_that_prints_the_figure_speaks_for_all() -> None:
     assert (decision.outcome, decision.result.value()) == (Outcome.OK, 2.0)
 
 
+def test_what_came_first_is_told_by_one_clock_where_those_of_the_hosts_are_known() -> None:
+    both = launch(part("rank0"), part("rank1", host="n2"))
+    ends = {
+        "rank0": end(code=1, failure=FailureClass.OUT_OF_MEMORY_GPU, at="2026-01-01T00:01:30Z"),
+        "rank1": end(code=1, failure=FailureClass.GPU_FAULT, at="2026-01-01T00:00:05Z"),
+    }
+    as_they_are, by_one = decide(both, ends), decide(both, ends, {"n1": 90_000_000_000, "n2": 0})
+    assert as_they_are.failure is not None
+    assert as_they_are.failure.failure is FailureClass.GPU_FAULT
+    assert by_one.failure is not None
+    assert by_one.failure.failure is FailureClass.OUT_OF_MEMORY_GPU
+
+
+def test_a_killed_rank_on_a_fast_clock_is_still_the_cause() -> None:
+    both = launch(part("rank0"), part("rank1", host="n2"))
+    missed = Failure(failure=FailureClass.RANK_DIED, line="Connection closed by peer", at_ns=1, echo=True)
+    ends = {
+        "rank0": msgspec.structs.replace(end(code=1, at="2026-01-01T00:00:09Z"), result=told(missed)),
+        "rank1": end(code=137, at="2026-01-01T00:01:32Z"),
+    }
+    decision = decide(both, ends, {"n1": 0, "n2": 90_000_000_000})
+    assert decision.failure is not None
+    assert decision.failure.failure is FailureClass.KILLED
+
+
 def test_inspect_knows_better_than_the_log() -> None:
     for seen, kind in (
         (end(code=137, oom=True, failure=FailureClass.UNKNOWN), FailureClass.OUT_OF_MEMORY_HOST),

@@ -175,6 +175,23 @@ def test_several_hosts_are_summed() -> None:
     assert (summary.gpus, summary.power_w_mean, summary.power_w_max) == (8, 4800.0, 4800.0)
 
 
+def test_readings_of_a_host_are_laid_over_the_measured_time_by_how_far_its_clock_is_ahead() -> None:
+    other = Seat(rank=1, host="n2")
+    hot = {GPUS[0]: {"prochot": 1.0}}
+    ahead = [*beats(range(85, 100), hot), *beats(range(100, 151), power=500.0), *beats(range(151, 170), hot)]
+    readings = {"n1": beats(range(100)), "n2": ahead}
+    as_they_are = sense((SEAT, other), readings, (10 * S, 60 * S), {})
+    sensed = sense((SEAT, other), readings, (10 * S, 60 * S), {}, {"n1": 0, "n2": 90 * S})
+
+    assert reasons(as_they_are) == [(Validity.UNWATCHED, "n2: no readings for 50 of the 50 measured seconds")]
+    assert sensed.reasons == (), "it was hot before and after"
+    summary = sensed.hardware
+    assert summary is not None
+    assert (summary.from_ns, summary.to_ns) == (10 * S, 60 * S), "on one clock"
+    assert summary.power_w_mean == 4800.0
+    assert summary.clocks_ahead_ns == {"n1": 0, "n2": 90 * S}
+
+
 def test_the_measured_time_begins_no_earlier_than_the_container() -> None:
     result = Result(headline="x", measured_from_ns=5 * S, measured_to_ns=50 * S)
     assert measured(result, 20 * S) == (20 * S, 50 * S)
