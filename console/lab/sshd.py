@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,16 @@ class Sshd:
         self._children: set[asyncio.subprocess.Process] = set()
         self._sessions: set[asyncio.Future[None]] = set()
         self._acceptor: asyncssh.SSHAcceptor | None = None
+        self._place: socket.socket | None = None
+        self._up = False
         self.port = 0
 
-    async def start(self, port: int = 0) -> None:
-        """Listen; `port` 0 takes a free one."""
+    async def start(self) -> None:
+        """Listen: on the port of before, else on a free one."""
+        self._up = True
         self._acceptor = await asyncssh.listen(
             "127.0.0.1",
-            port,
+            self.port,
             server_factory=lambda: _Connection(self),
             server_host_keys=[self._host_key],
             authorized_client_keys=str(self._client_keys),
@@ -58,11 +62,28 @@ class Sshd:
             keepalive_interval=0,
         )
         self.port = self._acceptor.get_port()
+        self._give_place()
 
     async def stop(self) -> None:
         """Close everything and end the processes it started."""
+        await self._close()
+        self._give_place()
+
+    async def fall_silent(self) -> None:
+        """As `stop`, but nobody else gets the port: whoever comes there is refused until `start`."""
+        await self._close(hold=True)
+
+    def _give_place(self) -> None:
+        if self._place is not None:
+            self._place.close()
+            self._place = None
+
+    async def _close(self, *, hold: bool = False) -> None:
+        self._up = False  # what had not begun by now begins no more
         if self._acceptor is not None:
             self._acceptor.close()
+            if hold:
+                self._place = _bound(self.port)
             await self._acceptor.wait_closed()
             self._acceptor = None
         self.drop()
@@ -72,7 +93,7 @@ class Sshd:
                     os.killpg(child.pid, signal.SIGKILL)
             if not self._sessions:
                 return
-            # again and again: a session that had just begun starts its process after the others were ended
+            # again and again: a session that has just begun starts its process after the others were ended
             await asyncio.wait(tuple(self._sessions), timeout=END_ROUND_S)
 
     def drop(self) -> None:
@@ -81,8 +102,10 @@ class Sshd:
             link.abort()
 
     def opened(self, link: asyncssh.SSHServerConnection) -> None:
-        """A connection is there."""
+        """A connection is there; one that was just being accepted when the host was shut down is cut at once."""
         self._links.add(link)
+        if not self._up:
+            link.abort()
 
     def closed(self, link: asyncssh.SSHServerConnection) -> None:
         """A connection is gone."""
@@ -111,6 +134,8 @@ class Sshd:
 
     async def run(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
         """One exec: the command by /bin/sh as a real process in the host's root folder, with a clean environment."""
+        if not self._up:
+            return
         command = process.command or "/bin/sh"
         if command.split()[-3:] == ["docker", "system", "dial-stdio"]:
             await self._dial_stdio(process)
@@ -169,6 +194,14 @@ class Sshd:
             return
         await self.talk_docker(process.stdin, process.stdout)
         process.exit(0)
+
+
+def _bound(port: int) -> socket.socket:
+    """A socket that has this port and does not listen; a listener may take the port beside it."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    return made
 
 
 async def _pump(source: asyncio.StreamReader | None, to: "asyncssh.SSHWriter[bytes]") -> None:

@@ -88,7 +88,7 @@ class Lab:
             public = host_key.export_public_key("openssh").decode().split()
             known.append(f"[127.0.0.1]:{sshd.port} {public[0]} {public[1]}\n")
             if self._faults.has("no-boot", name):
-                await sshd.stop()
+                await sshd.fall_silent()
         (self.folder / "known_hosts").write_text("".join(known))
         self.fleet_file.write_text(self._fleet())
         return self.fleet_file
@@ -125,15 +125,11 @@ class Lab:
 
     async def unplug(self, host: str) -> None:
         """Cut a host's connections and refuse new ones until `plug`. Containers go on."""
-        sshd = self._sshds[host]
-        port = sshd.port
-        await sshd.stop()
-        sshd.port = port
+        await self._sshds[host].fall_silent()
 
     async def plug(self, host: str) -> None:
         """Let an unplugged host listen again on its old port."""
-        sshd = self._sshds[host]
-        await sshd.start(sshd.port)
+        await self._sshds[host].start()
 
     def set_faults(self, faults: Sequence[Fault]) -> None:
         """Replace the faults; those of hosts are given to them at once, and never taken back."""

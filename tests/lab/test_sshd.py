@@ -1,11 +1,14 @@
 """The SSH servers run commands for real, forward what a host has, and nothing else."""
 
 import asyncio
+import contextlib
+import socket
 from typing import TYPE_CHECKING
 
 import asyncssh
 import pytest
 
+from console.lab.sshd import Sshd
 from console.lab.up import Lab
 
 if TYPE_CHECKING:
@@ -99,3 +102,47 @@ async def test_an_unplugged_host_comes_back_on_its_port(lab: Lab, kit: "Kit") ->
     await lab.plug(kit.first)
     async with kit.connect(lab) as again:
         assert (await again.call("GET", "/_ping")).body == b"OK"
+
+
+async def test_the_port_of_a_host_that_is_silent_is_nobody_elses(lab: Lab, kit: "Kit") -> None:
+    await lab.unplug(kit.first)
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", lab.port(kit.first)))
+
+
+async def test_a_session_that_has_not_begun_when_its_host_is_shut_down_never_does(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, kit: "Kit"
+) -> None:
+    """What is on its way at that moment comes after it: nothing would end what it starts."""
+    waiting, go_on, run, over = asyncio.Event(), asyncio.Event(), Sshd.run, asyncio.Event()
+
+    async def late(self: Sshd, process: "asyncssh.SSHServerProcess[bytes]") -> None:
+        waiting.set()
+        await go_on.wait()
+        await run(self, process)
+        over.set()
+
+    monkeypatch.setattr(Sshd, "run", late)
+    made = lab.folder / "made"
+    async with kit.connect(lab) as client:
+        await client.ssh.create_process(f"touch {made}")
+        await waiting.wait()
+        await lab.unplug(kit.first)
+    go_on.set()
+    await over.wait()
+    assert not made.exists()
+
+
+async def test_a_connection_that_is_being_accepted_when_its_host_is_shut_down_is_cut(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, kit: "Kit"
+) -> None:
+    accepted: asyncio.Future[tuple[Sshd, asyncssh.SSHServerConnection]] = asyncio.get_running_loop().create_future()
+    opened = Sshd.opened
+    monkeypatch.setattr(Sshd, "opened", lambda sshd, link: accepted.set_result((sshd, link)))
+    reader, writer = await asyncio.open_connection("127.0.0.1", lab.port(kit.first))
+    sshd, link = await accepted
+    await lab.unplug(kit.first)
+    opened(sshd, link)
+    with contextlib.suppress(ConnectionResetError):
+        await reader.read()
+    writer.close()
