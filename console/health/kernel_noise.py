@@ -14,6 +14,8 @@ BENIGN = re.compile(
   | \bGHES: | \bFirmware \s First \s mode \s is \s enabled
   | \b(?:AER|DPC|pciehp|EDAC): \s+ (?:enabled|service) | Slot \#\d+ \s AttnBtn
   | \bMCE: \s In-kernel \s MCE \s decoding \s enabled | \bmce: \s (?:\[Hardware \s Error\]: \s)? CPU \s supports
+  | \bnvme\d* : \s Shutdown \s timeout \s set \s to                   # said of every such disk at boot
+  | \b(?:dev|device) \s (?:sr|fd)\d+ \b                              # the board's virtual drives, which hold nothing
   | \baudit: | \b(?:Command|Kernel \s command) \s line:
     """,
     re.VERBOSE,

@@ -269,7 +269,7 @@ RULES: tuple[KernelRule, ...] = (
         "kernel-crash",
         "os",
         State.FAIL,
-        r"kernel panic|Oops: |BUG: |general protection fault"
+        r"kernel panic|Oops: |\bBUG: |general protection fault"
         r"|unable to handle (?:kernel )?(?:NULL|paging|page fault)|soft lockup|hard LOCKUP"
         r"|detected stalls on CPUs|self-detected stall",
         "the kernel itself stumbled",
@@ -311,11 +311,19 @@ RULES: tuple[KernelRule, ...] = (
         "file-system",
         "storage",
         State.FAIL,
-        r"EXT4-fs (?:error|warning) \(device|BTRFS (?:error|critical)"
+        r"EXT4-fs error \(device|EXT4-fs warning \(device.*(?:I/O error|error recorded)|BTRFS (?:error|critical)"
         r"|XFS \([^)]*\): (?:Corruption|Metadata|metadata I/O error|.*shut(?:ting)? ?down)"
         r"|Remounting filesystem read-only",
         "a file system is damaged or went read-only",
         "sudo dmesg | grep -iE 'ext4|xfs|btrfs'   # which one; then check it unmounted",
+    ),
+    _rule(
+        "file-system-warning",
+        "storage",
+        State.WARN,
+        r"EXT4-fs warning \(device",
+        "a file system met something it does not like, and went on",
+        "sudo dmesg | grep -i ext4   # which one, and what; check it unmounted when it returns",
     ),
     _rule(
         "disk-error",
@@ -339,9 +347,9 @@ RULES: tuple[KernelRule, ...] = (
         "nic-error",
         "network",
         State.FAIL,
-        r"(?:mlx5_core|mlx4_core|bnxt_en|bnxt_re|ionic|ice|i40e|irdma|cxi_\w+).*"
+        r"\b(?:mlx5_core|mlx4_core|bnxt_en|bnxt_re|ionic|ice|i40e|irdma|cxi_\w+)\b.*"
         r"(?:health compromised|device's health|fatal|firmware (?:error|crash)|tx timeout|transmit queue \d+ timed out"
-        r"|module (?:removed|error)|internal error|syndrome|High Temperature)|NETDEV WATCHDOG",
+        r"|module (?:removed|error)|module event\[error\]|internal error|syndrome|High Temperature)|NETDEV WATCHDOG",
         "a network adapter reported a fault",
         "rdma link; sudo ethtool -m IFACE   # cable, module, firmware",
     ),

@@ -1,5 +1,7 @@
 """Kernel-log lines are told apart: faults by class and device, and what only looks like one."""
 
+import importlib
+import re
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 
 from console.fleet.probe.kernel_log import kernel_lines
-from console.health.kernel_log import BY_ID, classify, device_of, faults, span
+from console.health.kernel_log import BY_ID, RULES, KernelRule, classify, device_of, faults, span
 from console.model.facts import KernelLine
 from console.model.finding import State
 from console.model.text import clean
@@ -152,3 +154,42 @@ def test_states_follow_what_is_known_of_the_classes() -> None:
     warnings = {rule.id for rule in BY_ID.values() if rule.state is State.WARN}
     assert warnings >= {"ras-correctable", "ras-deferred", "gpu-throttled", "gpu-queues", "acpi", "rt-throttling"}
     assert not warnings & {"ras-uncorrectable", "gpu-reset", "gpu-init", "pcie-fatal", "ras-bad-pages"}
+
+
+def wordings(rule: KernelRule) -> list[str]:
+    """Every alternative of a class's pattern, written as short as it may be."""
+    parsed = importlib.import_module("re._parser").parse(rule.pattern.pattern, re.IGNORECASE)
+    return [text for text in _texts(parsed) if rule.pattern.search(text)]
+
+
+def _texts(parsed: Any) -> list[str]:
+    texts = [""]
+    for kind, value in parsed:
+        match str(kind):
+            case "LITERAL":
+                parts = [chr(value)]
+            case "BRANCH":
+                parts = [text for branch in value[1] for text in _texts(branch)]
+            case "SUBPATTERN":
+                parts = _texts(value[3])
+            case "MAX_REPEAT":  # of `.*` one blank, so that words stay words
+                parts = [" "] if str(value[2][0][0]) == "ANY" else _texts(value[2]) if value[0] else [""]
+            case "IN":
+                parts = [_one_of(value)]
+            case _:
+                parts = [""]
+        texts = [text + part for text in texts for part in dict.fromkeys(parts)]
+    return texts
+
+
+def _one_of(members: Any) -> str:
+    kind, value = members[0]
+    samples = {"CATEGORY_DIGIT": "7", "CATEGORY_SPACE": " ", "CATEGORY_NOT_SPACE": "q", "CATEGORY_WORD": "q"}
+    return {"LITERAL": lambda: chr(value), "CATEGORY": lambda: samples[str(value)]}.get(str(kind), lambda: "0")()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_no_wording_of_a_class_is_passed_over_in_a_log_without_levels(rule: KernelRule) -> None:
+    texts = wordings(rule)
+    assert texts
+    assert [text for text in texts if classify(KernelLine(text=text, raw=text)) is None] == []
