@@ -11,7 +11,7 @@ from console.fleet.host import Fleet
 from console.health.expectation import meets, wanted
 from console.health.fact_paths import facts_at
 from console.health.rules.settings import SETTINGS
-from console.model.facts import HostFacts, Known
+from console.model.facts import HostFacts, Known, value_or
 from console.model.names import gpu_name
 from console.model.profile import Expectation
 
@@ -60,5 +60,5 @@ def _sourced(item: Expectation, source: str) -> Expectation:
 
 
 def _model(facts: HostFacts) -> str:
-    gpus: tuple[Any, ...] = facts.gpus.value if isinstance(facts.gpus, Known) else ()
+    gpus: tuple[Any, ...] = value_or(facts.gpus, ())
     return gpus[0].model.value if gpus and isinstance(gpus[0].model, Known) else ""

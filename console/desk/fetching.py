@@ -14,7 +14,7 @@ from console.desk.surveying import open_site, survey
 from console.fleet.host import Host
 from console.model.cell import AnyCell
 from console.model.events import FetchProgress
-from console.model.facts import CachedModel, HostFacts, Known
+from console.model.facts import CachedModel, HostFacts, Known, value_or
 from console.model.profile import Image, ModelCard
 from console.runs import plan as planning
 from console.runs.fetching import Hub, fetch_model
@@ -134,7 +134,7 @@ class _Job:
         return self._row("model", model.id, "fetched")
 
     def _cached(self, model: ModelCard) -> bool:
-        known: Sequence[CachedModel] = self._facts.models.value if isinstance(self._facts.models, Known) else ()
+        known: Sequence[CachedModel] = value_or(self._facts.models, ())
         return any(
             item.complete and item.model == model.id and model.revision in (None, item.revision) for item in known
         )

@@ -10,7 +10,7 @@ from console.fleet.host import Host
 from console.health.report import HostHealth
 from console.health.rules.power import limits
 from console.model.attempt import Beat, Reading
-from console.model.facts import Gpu, HostFacts, Known, Throttle, value_or
+from console.model.facts import Gpu, HostFacts, Throttle, value_or
 from console.model.finding import State
 from console.model.text import Clean, clean_line
 
@@ -147,14 +147,14 @@ def _background(host: Host, facts: HostFacts | None, health: HostHealth | None, 
     bare = HostView(name=host.name, groups=host.groups, address=host.address)
     if facts is None:
         return bare
-    clock = facts.clock.value if isinstance(facts.clock, Known) else None
+    clock = value_or(facts.clock, None)
     return msgspec.structs.replace(
         bare,
         simulated=facts.simulated,
         row=status.row(host.name, facts, "", health),
-        load_1m=status.value(facts.system.load_1m),
-        memory_available_bytes=status.value(facts.system.memory_available_bytes),
-        memory_total_bytes=status.value(facts.system.memory_bytes),
+        load_1m=value_or(facts.system.load_1m, None),
+        memory_available_bytes=value_or(facts.system.memory_available_bytes, None),
+        memory_total_bytes=value_or(facts.system.memory_bytes, None),
         health=health.state if health else None,
         counts=_counts(health) if health else HealthCounts(),
         findings=_worst(health) if health else (),
@@ -188,18 +188,18 @@ def _devices(facts: HostFacts) -> tuple[GpuLive, ...]:
 
 def _device(index: int, bdf: str, parts: list[Gpu]) -> GpuLive:
     first = parts[0]
-    throttle: tuple[Throttle, ...] | None = status.value(first.throttle)
+    throttle: tuple[Throttle, ...] | None = value_or(first.throttle, None)
     return GpuLive(
         index=index,
         bdf=bdf,
-        busy_percent=status.value(first.busy_percent),
-        vram_used_bytes=status.total([status.value(part.vram_used_bytes) for part in parts]),
-        vram_total_bytes=status.total([status.value(part.vram_total_bytes) for part in parts]),
-        power_w=status.value(first.power_w),
-        power_cap_w=status.value(first.power_cap_w),
-        junction_c=status.value(first.junction_c),
-        memory_c=status.value(first.memory_c),
-        sclk_mhz=status.value(first.sclk_mhz),
+        busy_percent=value_or(first.busy_percent, None),
+        vram_used_bytes=status.total([value_or(part.vram_used_bytes, None) for part in parts]),
+        vram_total_bytes=status.total([value_or(part.vram_total_bytes, None) for part in parts]),
+        power_w=value_or(first.power_w, None),
+        power_cap_w=value_or(first.power_cap_w, None),
+        junction_c=value_or(first.junction_c, None),
+        memory_c=value_or(first.memory_c, None),
+        sclk_mhz=value_or(first.sclk_mhz, None),
         throttle=None if throttle is None else tuple(x.reason for x in throttle if x.active and limits(x.reason)),
     )
 

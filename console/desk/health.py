@@ -32,7 +32,7 @@ from console.health.report import (
     state_of,
     unreachable,
 )
-from console.model.facts import HostFacts, Known
+from console.model.facts import HostFacts, Known, value_or
 from console.model.finding import Ack, Case, Finding, State
 from console.model.names import gpu_name
 from console.model.profile import Expectation, GpuSpec, ServerProfile
@@ -130,7 +130,7 @@ def _with_idle_waivers(health: HostHealth, waivers: Sequence[Waiver]) -> HostHea
 
 def gpu_spec(catalog: Catalog, facts: HostFacts) -> GpuSpec | None:
     """The specification of a host's GPUs by their device id; None when unknown or mixed."""
-    gpus = facts.gpus.value if isinstance(facts.gpus, Known) else ()
+    gpus = value_or(facts.gpus, ())
     specs = {spec.name: spec for gpu in gpus if (spec := catalog.gpu_of_device(gpu.device_id)) is not None}
     return next(iter(specs.values())) if len(specs) == 1 else None
 
@@ -147,7 +147,7 @@ def profile_of(
 
 def _own(expect: tuple[Expectation, ...], facts: HostFacts, spec: GpuSpec | None) -> ServerProfile:
     """A profile of nothing but a host's own expectations: of all else, what the host has is what it should have."""
-    gpus = facts.gpus.value if isinstance(facts.gpus, Known) else ()
+    gpus = value_or(facts.gpus, ())
     model = gpus[0].model.value if gpus and isinstance(gpus[0].model, Known) else ""
     return ServerProfile(
         name=facts.host,

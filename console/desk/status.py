@@ -8,7 +8,7 @@ import msgspec
 
 from console.health.report import HostHealth
 from console.health.rules.power import hottest_of, limits
-from console.model.facts import Gpu, HostFacts, Known, Unknown
+from console.model.facts import Gpu, HostFacts, Known, Unknown, value_or
 from console.model.finding import State
 from console.model.names import cpu_name, gpu_name
 
@@ -119,7 +119,7 @@ def row(name: str, facts: HostFacts | None, problem: str, health: HostHealth | N
         vram_total_bytes=_sum(gpus, "vram_total_bytes"),
         hottest_c=hottest_of(gpus or ()),
         power_w=_sum(_devices(gpus), "power_w"),
-        busy_percent=mean([value(gpu.busy_percent) for gpu in gpus or ()]),
+        busy_percent=mean([value_or(gpu.busy_percent, None) for gpu in gpus or ()]),
         docker=_docker(facts),
         running=_running(facts),
     )
@@ -131,7 +131,7 @@ def gpu_rows(facts: HostFacts) -> tuple[GpuRow, ...]:
 
 
 def _gpus(facts: HostFacts) -> tuple[Gpu, ...] | None:
-    return facts.gpus.value if isinstance(facts.gpus, Known) else None
+    return value_or(facts.gpus, None)
 
 
 def _devices(gpus: tuple[Gpu, ...] | None) -> tuple[Gpu, ...] | None:
@@ -196,7 +196,7 @@ def _mode(gpu: Gpu) -> str:
 
 def _sum(gpus: tuple[Gpu, ...] | None, name: str) -> Any:
     """Over all GPUs; None unless every one of them is known."""
-    return total([value(getattr(gpu, name)) for gpu in gpus or ()])
+    return total([value_or(getattr(gpu, name), None) for gpu in gpus or ()])
 
 
 def total(figures: Sequence[Any]) -> Any:
@@ -247,21 +247,21 @@ def _gpu_row(facts: HostFacts, gpu: Gpu) -> GpuRow:
         simulated=facts.simulated,
         bdf=gpu.bdf,
         model=_model(gpu),
-        oam=value(gpu.oam_id),
-        hip=value(gpu.hip_id),
-        render=str(value(gpu.render_node) or "").rsplit("/", 1)[-1],
-        numa_node=value(gpu.numa_node),
+        oam=value_or(gpu.oam_id, None),
+        hip=value_or(gpu.hip_id, None),
+        render=str(value_or(gpu.render_node, None) or "").rsplit("/", 1)[-1],
+        numa_node=value_or(gpu.numa_node, None),
         partition=_mode(gpu),
-        busy_percent=value(gpu.busy_percent),
-        vram_used_bytes=value(gpu.vram_used_bytes),
-        vram_total_bytes=value(gpu.vram_total_bytes),
-        power_w=value(gpu.power_w),
-        power_cap_w=value(gpu.power_cap_w),
-        junction_c=value(gpu.junction_c),
-        memory_c=value(gpu.memory_c),
-        sclk_mhz=value(gpu.sclk_mhz),
+        busy_percent=value_or(gpu.busy_percent, None),
+        vram_used_bytes=value_or(gpu.vram_used_bytes, None),
+        vram_total_bytes=value_or(gpu.vram_total_bytes, None),
+        power_w=value_or(gpu.power_w, None),
+        power_cap_w=value_or(gpu.power_cap_w, None),
+        junction_c=value_or(gpu.junction_c, None),
+        memory_c=value_or(gpu.memory_c, None),
+        sclk_mhz=value_or(gpu.sclk_mhz, None),
         link=_link(gpu),
-        xgmi=value(gpu.xgmi_peers),
+        xgmi=value_or(gpu.xgmi_peers, None),
         errors=_errors(gpu),
         throttle=_throttle(gpu),
         vbios=_text(gpu.vbios_version),
@@ -290,8 +290,3 @@ def _throttle(gpu: Gpu) -> str:
 
 def _text(fact: Fact) -> str:
     return str(fact.value) if isinstance(fact, Known) else UNKNOWN
-
-
-def value(fact: Fact) -> Any:
-    """What was read, or None."""
-    return fact.value if isinstance(fact, Known) else None

@@ -9,7 +9,7 @@ from console.desk import status
 from console.desk.status import UNKNOWN
 from console.health.report import HostHealth
 from console.health.rules.peers import ASPECTS, kind
-from console.model.facts import HostFacts, Unknown
+from console.model.facts import HostFacts, Unknown, value_or
 from console.model.finding import State
 from console.model.names import same_text
 
@@ -62,7 +62,7 @@ def _cpu_text(facts: HostFacts) -> str | None:
 
 
 COMPARED: Mapping[str, Callable[[HostFacts], str | None]] = {
-    "product": lambda facts: status.value(facts.system.product),
+    "product": lambda facts: value_or(facts.system.product, None),
     "cpu": _cpu_text,
     "gpu models": lambda facts: None if isinstance(facts.gpus, Unknown) else status.models(facts),
     **ASPECTS,

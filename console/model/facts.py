@@ -30,7 +30,7 @@ from console.model.host_facts import (
     RocmInstall,
     System,
 )
-from console.model.known import NOT_READ, Fact, Known, Unknown, value_or
+from console.model.known import NOT_READ, Fact, Known, Unknown, first_unknown, value_or
 
 __all__ = [
     "NOT_READ",
@@ -65,6 +65,7 @@ __all__ = [
     "System",
     "Throttle",
     "Unknown",
+    "first_unknown",
     "value_or",
 ]
 

@@ -1,10 +1,12 @@
 """A value that was read, or why it was not: what every fact of a host is made of."""
 
-from typing import Generic, TypeVar
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-T = TypeVar("T")
+T = TypeVar("T", covariant=True)  # a known tuple is a known sequence
+Other = TypeVar("Other")
 
 
 class Known(msgspec.Struct, Generic[T], frozen=True, tag="known"):
@@ -27,6 +29,11 @@ Fact = Known[T] | Unknown
 NOT_READ = Unknown("not read")
 
 
-def value_or(fact: "Known[T] | Unknown", other: T) -> T:
+def value_or(fact: Known[T] | Unknown, other: Other) -> T | Other:
     """The value when known, else `other`. Never use it to turn unknown into a pass."""
     return fact.value if isinstance(fact, Known) else other
+
+
+def first_unknown(facts: Iterable[Known[Any] | Unknown]) -> Unknown | None:
+    """The first fact that could not be read."""
+    return next((fact for fact in facts if isinstance(fact, Unknown)), None)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from console.model.fabric import Rail
-from console.model.facts import HostFacts, Known
+from console.model.facts import HostFacts, Known, value_or
 from console.model.host_facts import Nic, RdmaDevice
 from console.model.launch import Mount
 from console.runs.providers import provider_mounts
@@ -75,7 +75,7 @@ def _of_host(facts: HostFacts, network: _Network | None, shared: str | None, wis
         mine = next(((nic, at) for nic, at in usable if at.network == network), None)
     else:
         mine = next(((nic, at) for nic, at in usable if wish.takes_interface(nic.name)), None)
-    active = _active(facts.rdma.value if isinstance(facts.rdma, Known) else ())
+    active = _active(value_or(facts.rdma, ()))
     rails = [_rail(*mine)] if mine else []
     used = {name: device for device, name in active if wish.takes_device(name)}
     for name, device in used.items():
@@ -103,7 +103,7 @@ def _rail(nic: Nic, address: _Address, device: str = "") -> Rail:
 
 def _addresses(facts: HostFacts) -> Iterable[tuple[Nic, _Address]]:
     """Addresses on interfaces that carry traffic between hosts, fastest interface first, then by name."""
-    nics = facts.nics.value if isinstance(facts.nics, Known) else ()
+    nics = value_or(facts.nics, ())
     usable = [nic for nic in nics if nic.operstate in ("up", "unknown", "") and not nic.name.startswith(_VIRTUAL)]
     for nic in sorted(usable, key=lambda item: (-(item.speed_mbps or 0), item.name)):
         for text in nic.addresses:

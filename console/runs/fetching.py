@@ -14,7 +14,7 @@ import msgspec
 from console.fleet.host import Host
 from console.model.attempt import FailureClass, LogFrame
 from console.model.events import FetchProgress
-from console.model.facts import HostFacts, Known
+from console.model.facts import HostFacts, value_or
 from console.model.launch import (
     LABEL,
     LABEL_ATTEMPT,
@@ -97,7 +97,7 @@ async def _begin(site: Site, launch: Launch, part: Part, secrets: Mapping[str, s
 
 
 def _launch(host: Host, facts: HostFacts, reference: str, model: ModelCard, hub: Hub, *, with_token: bool) -> Launch:
-    cache = facts.model_cache.value if isinstance(facts.model_cache, Known) else None
+    cache = value_or(facts.model_cache, None)
     where = cache.shared_id if cache and cache.shared_id else host.model_cache
     slug = hashlib.sha256(f"{model.id}:{where}".encode()).hexdigest()[:12]
     attempt = f"fetch-{slug}"

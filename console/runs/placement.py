@@ -38,7 +38,7 @@ def seat_of(rank: int, host: Host, facts: HostFacts, need: Need, model: ModelCar
 
     A host without known GPUs gets a seat without devices; preflight says what that means.
     """
-    known = facts.gpus.value if isinstance(facts.gpus, Known) else ()
+    known = value_or(facts.gpus, ())
     chosen = _choose(known, need.gpus)
     kfd = value_or(facts.driver.kfd_present, False)
     return Seat(

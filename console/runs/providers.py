@@ -7,7 +7,7 @@ for Pensando, which older distributions do not have at all.
 
 from collections.abc import Mapping, Sequence
 
-from console.model.facts import HostFacts, Known, ProviderLibrary
+from console.model.facts import HostFacts, ProviderLibrary, value_or
 from console.model.host_facts import RdmaDevice
 from console.model.launch import Mount
 
@@ -33,7 +33,7 @@ FROM_HOST = frozenset({"bnxt_re", "ionic"})
 
 def providers_of(facts: HostFacts, devices: Sequence[RdmaDevice]) -> tuple[str, ...]:
     """Names of the providers that a host's RDMA devices need, each once."""
-    nics = facts.nics.value if isinstance(facts.nics, Known) else ()
+    nics = value_or(facts.nics, ())
     drivers = {nic.name: nic.driver for nic in nics}
     found = [_OF_DRIVER.get(drivers.get(netdev, "")) for device in devices for netdev in device.netdevs]
     return tuple(dict.fromkeys(name for name in found if name is not None))
@@ -45,7 +45,7 @@ def provider_mounts(facts: HostFacts, devices: Sequence[RdmaDevice], wish: str |
     `wish`: None takes those of FROM_HOST, `none` none, and names with commas those and no others.
     """
     wanted = FROM_HOST if wish is None else frozenset(name.strip() for name in wish.split(","))
-    there = facts.providers.value if isinstance(facts.providers, Known) else ()
+    there = value_or(facts.providers, ())
     mounts: list[Mount] = []
     for name in providers_of(facts, devices):
         library = next((one for one in there if one.name == name), None)

@@ -7,7 +7,7 @@ import msgspec
 
 from console.fleet.probe.reading import Files, Table, decimal, lines, unread
 from console.fleet.script import Section
-from console.model.facts import CState, Known, NumaNode, System, Unknown
+from console.model.facts import CState, Known, NumaNode, System, Unknown, value_or
 
 CPU = "/sys/devices/system/cpu"
 NODE = "/sys/devices/system/node"
@@ -194,7 +194,7 @@ def _idle(section: Section | None) -> Known[tuple[CState, ...]] | Unknown:
         found.append(
             CState(
                 name=table.raw(f"{base}/name") or "",
-                latency_us=latency.value if isinstance(latency, Known) else None,
+                latency_us=value_or(latency, None),
                 cpus=sum(counts.values()),
                 disabled=sum(count for word, count in counts.items() if word != "0"),
             )

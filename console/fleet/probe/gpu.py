@@ -16,7 +16,7 @@ from console.fleet.probe.driver import groups_of
 from console.fleet.probe.kfd import NODES, KfdNode, kfd_links, xgmi_peers
 from console.fleet.probe.reading import Files, Table, unread
 from console.fleet.script import Section
-from console.model.facts import Gpu, GpuLink, Known, PciDevice, Unknown
+from console.model.facts import Gpu, GpuLink, Known, PciDevice, Unknown, value_or
 from console.model.text import clean_line
 
 _PCI = "/sys/bus/pci/devices"
@@ -217,7 +217,7 @@ def _partition(whole: Gpu, number: int, node: KfdNode, files: Files, groups: Map
 
 
 def _linked(gpu: Gpu, found: Mapping[str, Section], links: Mapping[int, tuple[GpuLink, ...]] | None) -> Gpu:
-    source = f"{NODES}/{gpu.kfd_node.value if isinstance(gpu.kfd_node, Known) else 'N'}/io_links"
+    source = f"{NODES}/{value_or(gpu.kfd_node, 'N')}/io_links"
     if isinstance(gpu.kfd_node, Unknown):
         return msgspec.structs.replace(gpu, links=gpu.kfd_node, xgmi_peers=gpu.kfd_node)
     if links is None:

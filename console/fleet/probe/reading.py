@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from console.fleet.script import Section
-from console.model.facts import Known, Unknown
+from console.model.facts import Known, Unknown, value_or
 from console.model.text import clean_line
 
 T = TypeVar("T")
@@ -160,7 +160,7 @@ class Files:
     def number(self, name: str) -> int | None:
         """A decimal number, or None where there is none to be read."""
         fact = self.integer(name)
-        return fact.value if isinstance(fact, Known) else None
+        return value_or(fact, None)
 
 
 def decimal(text: str) -> int:

@@ -1,11 +1,10 @@
 """What a gate looks at, and how it says what it found."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import msgspec
 
-from console.model.facts import Gpu, HostFacts, Known, Unknown
+from console.model.facts import Gpu, HostFacts, Unknown, value_or
 from console.model.finding import Effect, Finding, State
 from console.model.launch import Need
 from console.model.profile import GpuSpec, ModelCard, ServerProfile
@@ -31,7 +30,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def gpus(self) -> tuple[Gpu, ...]:
         """The GPUs that are known; none when their number is unknown."""
-        return self.facts.gpus.value if isinstance(self.facts.gpus, Known) else ()
+        return value_or(self.facts.gpus, ())
 
     @property
     def fetch(self) -> str:
@@ -84,11 +83,6 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Gate = Callable[[Ask], Iterable[Finding]]
-
-
-def first_unknown(facts: Iterable[Known[Any] | Unknown]) -> Unknown | None:
-    """The first fact that could not be read."""
-    return next((fact for fact in facts if isinstance(fact, Unknown)), None)
 
 
 def grouped(gpus: Iterable[Gpu]) -> str:

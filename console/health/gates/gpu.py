@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from console.health.check_ids import CheckId
-from console.health.gates.base import Ask, Gate, first_unknown, grouped
-from console.model.facts import Gpu, GpuContainer, Known, Unknown
+from console.health.gates.base import Ask, Gate, grouped
+from console.model.facts import Gpu, GpuContainer, Known, Unknown, first_unknown, value_or
 from console.model.finding import Effect, Finding
 from console.model.names import gpu_name
 from console.model.units import binary_size
@@ -83,8 +83,8 @@ def alike(ask: Ask) -> Iterable[Finding]:
         return
     for what, facts in (
         ("device id", {gpu.bdf: gpu.device_id for gpu in ask.gpus}),
-        ("VRAM", {gpu.bdf: _known(gpu.vram_total_bytes) for gpu in ask.gpus}),
-        ("compute units", {gpu.bdf: _known(gpu.compute_units) for gpu in ask.gpus}),
+        ("VRAM", {gpu.bdf: value_or(gpu.vram_total_bytes, None) for gpu in ask.gpus}),
+        ("compute units", {gpu.bdf: value_or(gpu.compute_units, None) for gpu in ask.gpus}),
     ):
         counts = Counter(value for value in facts.values() if value is not None)
         if len(counts) <= 1:
@@ -113,7 +113,7 @@ def memory(ask: Ask) -> Iterable[Finding]:
     unknown = first_unknown(gpu.vram_total_bytes for gpu in ask.gpus)
     small = [gpu for gpu in ask.gpus if isinstance(gpu.vram_total_bytes, Known) and gpu.vram_total_bytes.value < need]
     if small:
-        sizes = ", ".join(sorted({binary_size(_known(gpu.vram_total_bytes) or 0) for gpu in small}))
+        sizes = ", ".join(sorted({binary_size(value_or(gpu.vram_total_bytes, 0)) for gpu in small}))
         yield ask.failed(
             CheckId.GPU_MEMORY,
             Effect.BLOCK,
@@ -147,10 +147,10 @@ def free(ask: Ask) -> Iterable[Finding]:
         return
     expected = f"less than {binary_size(IDLE_VRAM_BYTES)} of VRAM in use and no KFD process"
     pids = ask.facts.driver.kfd_process_ids
-    busy = [gpu for gpu in ask.gpus if (_known(gpu.vram_used_bytes) or 0) >= IDLE_VRAM_BYTES]
+    busy = [gpu for gpu in ask.gpus if value_or(gpu.vram_used_bytes, 0) >= IDLE_VRAM_BYTES]
     unread = first_unknown(gpu.vram_used_bytes for gpu in ask.gpus)
     if busy:
-        used = max(_known(gpu.vram_used_bytes) or 0 for gpu in busy)
+        used = max(value_or(gpu.vram_used_bytes, 0) for gpu in busy)
         yield ask.failed(
             CheckId.GPU_FREE,
             Effect.BLOCK,
@@ -269,10 +269,6 @@ def _show_processes(pids: Known[tuple[int, ...]] | Unknown) -> str:
     if isinstance(pids, Known) and pids.value:
         return f"ps -fp {','.join(str(pid) for pid in pids.value[:8])}   # ask their owner, or wait with --if-busy wait"
     return "amd-smi process   # ask the owner, or wait with --if-busy wait"
-
-
-def _known(fact: Known[int] | Unknown) -> int | None:
-    return fact.value if isinstance(fact, Known) else None
 
 
 GATES: tuple[Gate, ...] = (present, model, alike, memory, containers, free, groups)

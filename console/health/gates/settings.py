@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from console.health.check_ids import CheckId
-from console.health.gates.base import Ask, Gate, first_unknown
-from console.model.facts import Known, Unknown
+from console.health.gates.base import Ask, Gate
+from console.model.facts import Known, Unknown, first_unknown
 from console.model.finding import Effect, Finding
 
 WATT_TOLERANCE = 1.0

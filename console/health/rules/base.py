@@ -1,14 +1,13 @@
 """How a rule says what it found, and how it is registered."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
 from console.health.check import register
 from console.health.expectation import meets, shown, wanted
 from console.health.fact_paths import Placed, facts_at
-from console.model.facts import Gpu, HostFacts, Known, Unknown
+from console.model.facts import Gpu, HostFacts, Known, Unknown, first_unknown, value_or
 from console.model.finding import Case, Check, Finding, State
 from console.model.profile import Expectation, Level
 from console.model.text import clean_line
@@ -33,7 +32,7 @@ class Say(msgspec.Struct, frozen=True):
     @property
     def gpus(self) -> tuple[Gpu, ...]:
         """Every GPU or partition; none when they could not be read."""
-        return self.facts.gpus.value if isinstance(self.facts.gpus, Known) else ()
+        return value_or(self.facts.gpus, ())
 
     @property
     def devices(self) -> tuple[Gpu, ...]:
@@ -130,11 +129,6 @@ def addresses(places: Iterable[str]) -> str:
 def pairs(values: Mapping[str, object]) -> str:
     """`address value` for people, the first few, and how many more."""
     return addresses(f"{place} {value}" for place, value in values.items())
-
-
-def first_unknown(facts: Iterable[Known[Any] | Unknown]) -> Unknown | None:
-    """The first fact that could not be read."""
-    return next((fact for fact in facts if isinstance(fact, Unknown)), None)
 
 
 def no_gpus(say: Say, what: str) -> Finding:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
-from console.health.rules.base import Say, first_unknown, no_gpus, pairs, rule
-from console.model.facts import Gpu, Known, RasBlock
+from console.health.rules.base import Say, no_gpus, pairs, rule
+from console.model.facts import Gpu, Known, RasBlock, first_unknown
 from console.model.finding import Finding
 
 _LINK_BLOCK = "xgmi_wafl"

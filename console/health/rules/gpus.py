@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
-from console.health.rules.base import Say, addresses, compared, expectation_of, first_unknown, no_gpus, pairs, rule
-from console.model.facts import Gpu, Known, Unknown
+from console.health.rules.base import Say, addresses, compared, expectation_of, no_gpus, pairs, rule
+from console.model.facts import Gpu, Known, Unknown, first_unknown, value_or
 from console.model.finding import Finding
 from console.model.names import gpu_name
 from console.model.profile import Expectation
@@ -19,13 +18,13 @@ _SHARED_WITH_CPU = "MI300A"
 
 _ALIKE: Mapping[str, Callable[[Gpu], object]] = {
     "device id": lambda gpu: gpu.device_id,
-    "VRAM": lambda gpu: _known(gpu.vram_total_bytes),
-    "compute units": lambda gpu: _known(gpu.compute_units),
-    "VBIOS": lambda gpu: _known(gpu.vbios_version),
-    "firmware": lambda gpu: _known(gpu.firmware),
-    "board": lambda gpu: _known(gpu.subsystem_id),
-    "performance level": lambda gpu: _known(gpu.performance_level),
-    "compute partition": lambda gpu: _known(gpu.compute_partition),
+    "VRAM": lambda gpu: value_or(gpu.vram_total_bytes, None),
+    "compute units": lambda gpu: value_or(gpu.compute_units, None),
+    "VBIOS": lambda gpu: value_or(gpu.vbios_version, None),
+    "firmware": lambda gpu: value_or(gpu.firmware, None),
+    "board": lambda gpu: value_or(gpu.subsystem_id, None),
+    "performance level": lambda gpu: value_or(gpu.performance_level, None),
+    "compute partition": lambda gpu: value_or(gpu.compute_partition, None),
 }
 
 
@@ -80,7 +79,7 @@ def model(say: Say) -> Iterable[Finding]:
     if not say.gpus:
         return [no_gpus(say, "the GPU model")]
     if expected is None:
-        names = Counter(gpu_name(str(_known(gpu.model) or f"device {gpu.device_id}")) for gpu in say.devices)
+        names = Counter(gpu_name(str(value_or(gpu.model, None) or f"device {gpu.device_id}")) for gpu in say.devices)
         return [say.passed(", ".join(f"{number} x {name}" for name, number in names.items()))]
     return [compared(say, expected, remedy="name the right server profile in the fleet file", what="GPU model")]
 
@@ -118,7 +117,7 @@ def _memory_of_devices(say: Say, size: int) -> Finding:
     short: dict[str, str] = {}
     for device in say.devices:
         key = device.device_bdf or device.bdf
-        parts = [_known(gpu.vram_total_bytes) or 0 for gpu in say.gpus if (gpu.device_bdf or gpu.bdf) == key]
+        parts = [value_or(gpu.vram_total_bytes, 0) for gpu in say.gpus if (gpu.device_bdf or gpu.bdf) == key]
         total = max(sum(parts), max(parts, default=0))
         if total < size * (1 - _VRAM_TOLERANCE):
             short[key] = binary_size(total)
@@ -217,7 +216,7 @@ def compute_units(say: Say) -> Iterable[Finding]:
         return [say.unknown("the number of compute units", unknown)]
     totals: Counter[str] = Counter()
     for gpu in say.gpus:
-        totals[gpu.device_bdf or gpu.bdf] += _known(gpu.compute_units) or 0
+        totals[gpu.device_bdf or gpu.bdf] += value_or(gpu.compute_units, 0)
     wanted = say.case.gpu.compute_units // _DIES.get(say.case.gpu.name, 1)
     few = {bdf: total for bdf, total in totals.items() if total < wanted}
     if few:
@@ -230,7 +229,3 @@ def compute_units(say: Say) -> Iterable[Finding]:
             )
         ]
     return [say.passed(f"{wanted} compute units on every GPU")]
-
-
-def _known(fact: Known[Any] | Unknown) -> Any:
-    return fact.value if isinstance(fact, Known) else None

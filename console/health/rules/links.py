@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from console.health.rules.base import Say, first_unknown, no_gpus, pairs, rule
-from console.model.facts import Gpu, Known, RasBlock, Unknown
+from console.health.rules.base import Say, no_gpus, pairs, rule
+from console.model.facts import Gpu, Known, RasBlock, Unknown, first_unknown, value_or
 from console.model.finding import Finding
 
 _FULL_WIDTH = 16
@@ -260,7 +260,7 @@ def _in_guest(say: Say, what: str, virtual: list[Gpu]) -> Finding:
 
 
 def _full_speed(gpu: Gpu) -> float | None:
-    best = gpu.pcie_max_speed_gts.value if isinstance(gpu.pcie_max_speed_gts, Known) else None
+    best = value_or(gpu.pcie_max_speed_gts, None)
     return max(best or 0.0, _GEN5_GTS) if _stays_up(gpu) else best
 
 
@@ -273,5 +273,5 @@ def _in_mesh(gpu: Gpu) -> bool:
 
 
 def _link_block(gpu: Gpu) -> RasBlock | None:
-    blocks = gpu.ras.value if isinstance(gpu.ras, Known) else ()
+    blocks = value_or(gpu.ras, ())
     return next((block for block in blocks if block.block == "xgmi_wafl"), None)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from console.health.rules.base import Say, pairs, rule
-from console.model.facts import Known, RdmaPort, Unknown
+from console.model.facts import RdmaPort, Unknown, value_or
 from console.model.finding import Finding
 
 _MTU = 9000
@@ -19,7 +19,7 @@ _TROUBLE = (
 
 
 def _ports(say: Say) -> dict[str, RdmaPort]:
-    devices = say.facts.rdma.value if isinstance(say.facts.rdma, Known) else ()
+    devices = value_or(say.facts.rdma, ())
     many = {device.name for device in devices if len(device.ports) > 1}
     return {
         f"{device.name}/{port.number}" if device.name in many else device.name: port

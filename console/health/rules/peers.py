@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from console.health.rules.base import Say, rule
-from console.model.facts import Gpu, HostFacts, Known, Unknown
+from console.model.facts import Gpu, HostFacts, Known, Unknown, value_or
 from console.model.finding import Finding
 from console.model.names import cpu_name
 from console.model.units import binary_size
@@ -45,7 +45,7 @@ def _of_gpus(value: Callable[[Gpu], object]) -> Callable[[HostFacts], str | None
 def _gpu_text(name: str) -> Callable[[HostFacts], str | None]:
     def value(gpu: Gpu) -> object:
         fact = getattr(gpu, name)
-        return fact.value if isinstance(fact, Known) else None
+        return value_or(fact, None)
 
     return _of_gpus(value)
 

@@ -1,10 +1,9 @@
 """Power, clocks, throttling and temperature, as of now."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from console.health.rules.base import Say, compared, expectation_of, first_unknown, no_gpus, pairs, rule
-from console.model.facts import Gpu, Known, Unknown
+from console.health.rules.base import Say, compared, expectation_of, no_gpus, pairs, rule
+from console.model.facts import Gpu, Known, first_unknown, value_or
 from console.model.finding import Finding
 from console.model.profile import Expectation
 
@@ -59,7 +58,8 @@ def clocks(say: Say) -> Iterable[Finding]:
         return [no_gpus(say, "the clocks")]
     stuck: dict[str, str] = {}
     for gpu in say.devices:
-        busy, clock, top = _value(gpu.busy_percent), _value(gpu.sclk_mhz), _value(gpu.sclk_max_mhz)
+        busy, clock = value_or(gpu.busy_percent, None), value_or(gpu.sclk_mhz, None)
+        top = value_or(gpu.sclk_max_mhz, None)
         if busy is None or clock is None:
             continue
         if busy >= _BUSY_PERCENT and clock < _STUCK_LOW_MHZ:
@@ -132,8 +132,8 @@ def temperature(say: Say) -> Iterable[Finding]:
     near: dict[str, str] = {}
     for gpu in say.devices:
         for what, now, limit in (
-            ("junction", _value(gpu.junction_c), _value(gpu.junction_slowdown_c) or _JUNCTION_C),
-            ("memory", _value(gpu.memory_c), _value(gpu.memory_slowdown_c) or _MEMORY_C),
+            ("junction", value_or(gpu.junction_c, None), value_or(gpu.junction_slowdown_c, None) or _JUNCTION_C),
+            ("memory", value_or(gpu.memory_c, None), value_or(gpu.memory_slowdown_c, None) or _MEMORY_C),
         ):
             if now is None or now < limit - _MARGIN_C:
                 continue
@@ -154,10 +154,6 @@ def _held_by_someone(say: Say) -> bool:
     """A process that holds a GPU may keep its clock up between two kernels."""
     pids = say.facts.driver.kfd_process_ids
     return isinstance(pids, Known) and bool(pids.value)
-
-
-def _value(fact: Known[Any] | Unknown) -> Any:
-    return fact.value if isinstance(fact, Known) else None
 
 
 def hottest_of(gpus: Iterable[Gpu]) -> float | None:

@@ -6,8 +6,8 @@ import msgspec
 
 from console.health.expectation import shown
 from console.health.fact_paths import facts_at
-from console.health.rules.base import Say, add, compared, expectation_of, first_unknown
-from console.model.facts import Known, Unknown
+from console.health.rules.base import Say, add, compared, expectation_of
+from console.model.facts import Known, Unknown, first_unknown
 from console.model.finding import Finding
 from console.model.names import gpu_name
 from console.model.profile import Expectation

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from console.health.rules.base import Say, first_unknown, no_gpus, pairs, rule
-from console.model.facts import GpuProcess, Known, Unknown
+from console.health.rules.base import Say, no_gpus, pairs, rule
+from console.model.facts import GpuProcess, Known, Unknown, first_unknown
 from console.model.finding import Finding
 from console.model.units import binary_size
 

@@ -109,7 +109,7 @@ def _things(facts: HostFacts, found: Sequence[Device], readings: Mapping[str, Gp
     node = None if number == _NOWHERE else number
     own: list[Line] = [_gpu(device, readings.get(device.bdf)) for device in found if _node_of(device) == node]
     nics, rdma = facts.nics, facts.rdma
-    own += _adapters(nics.value if isinstance(nics, Known) else (), rdma.value if isinstance(rdma, Known) else (), node)
+    own += _adapters(value_or(nics, ()), value_or(rdma, ()), node)
     return [((f"{'└' if place == len(own) - 1 else '├'} ", "dim"), *line) for place, line in enumerate(own)]
 
 
@@ -265,7 +265,7 @@ def _states(found: Sequence[Device]) -> Iterable[Para]:
     """Links that amd-smi calls down; those it calls disabled are spare."""
     for device in found:
         states = device.parts[0].xgmi_link_states
-        known = states.value if isinstance(states, Known) else ()
+        known = value_or(states, ())
         down = [str(place) for place, state in enumerate(known) if state.lower() == "down"]
         if down:
             yield para(f"GPU {device.number} {short(device.bdf)}: xGMI link {', '.join(down)} down", "fail")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from console.desk.views import AttemptView
-from console.model.facts import GpuContainer, GpuProcess, HostFacts, Known, Unknown
+from console.model.facts import GpuContainer, GpuProcess, HostFacts, Unknown, value_or
 from console.model.text import clean_line
 from console.tui import marks
 from console.tui.marks import Span
@@ -47,7 +47,7 @@ def processes(facts: HostFacts | None) -> tuple[GpuProcess, ...]:
     if facts is None:
         return ()
     told = facts.driver.processes
-    return told.value if isinstance(told, Known) else ()
+    return value_or(told, ())
 
 
 def attempt_of(key: str) -> str | None:
