@@ -18,9 +18,30 @@ class Clock:
         self._last_ns = max(time.time_ns(), self._last_ns + 1)
         return self._last_ns
 
+    def pace(self) -> float:
+        """Simulated seconds in a real one, as of now."""
+        return self.speed
+
     def real(self, simulated_s: float) -> float:
         """Real seconds that these simulated seconds take."""
-        return simulated_s / self.speed
+        return simulated_s / self.pace()
+
+
+class HostClock(Clock):
+    """A host's own: as fast as the lab's, whose speed may change, and `ahead_ns` before it."""
+
+    def __init__(self, lab: Clock) -> None:
+        super().__init__(lab.speed)
+        self._lab = lab
+        self.ahead_ns = 0
+
+    def stamp(self) -> int:
+        """UTC nanoseconds on the host's clock, never twice the same."""
+        return super().stamp() + self.ahead_ns
+
+    def pace(self) -> float:
+        """The lab's own."""
+        return self._lab.pace()
 
 
 def rfc3339(ns: int) -> str:

@@ -22,7 +22,7 @@ _OF_THE_DRIVER = (
 )  # fmt: skip
 """How the names of files begin that are there only while amdgpu drives a device."""
 OTHER_DRIVER = "6.12.12"
-SKEW_S = 93.0
+SKEW_S = 93
 DOWN_RAIL = 3
 TRAINING_PORTS = (6000, 6020, 29500)
 """Where Megatron-LM's scripts and torchrun meet unless they are told otherwise."""
@@ -222,10 +222,6 @@ def _take_ports(machine: "Machine") -> None:
     machine.replace("proc/net/tcp", network.listening((22, *TRAINING_PORTS)))
 
 
-def _skew(machine: "Machine") -> None:
-    machine.skew_s = SKEW_S
-
-
 _ACTS: dict[str, Callable[["Machine"], object]] = {
     "no-docker-permission": _lock_docker,
     "kfd-missing": _unload_driver,
@@ -262,5 +258,5 @@ _ACTS: dict[str, Callable[["Machine"], object]] = {
     "counts-correctable": _count_up("gfx", 0, 5),
     "logs-fault": _log_now("log-ras"),
     "logs-warning": _log_now("log-throttled"),
-    "clock-skew": _skew,
+    "clock-skew": lambda machine: machine.set_ahead(SKEW_S),
 }

@@ -2,12 +2,11 @@
 
 import asyncio
 import shutil
-import time
 from pathlib import Path
 
 from console.lab import captured, gpu_files, health, roots
 from console.lab.acts import Endpoint
-from console.lab.clock import Clock
+from console.lab.clock import Clock, HostClock
 from console.lab.engine import Engine
 from console.lab.faults import HOST_FAULTS, Faults
 from console.lab.rendezvous import Fabric
@@ -16,6 +15,9 @@ from console.lab.telemetry import LOAD_USED, Sensors
 
 PRELOADED = "rocm/vllm:rocm6.3.1_vllm_0.8.5_20250521"
 """The image every host has from the start; others are pulled."""
+
+TOOLS = "@commands/bin"
+"""Below a host's root folder: programs that its sessions find before those of this machine."""
 
 
 class Machine:
@@ -27,13 +29,12 @@ class Machine:
         self.name = name
         self.kind = kind
         self.root = root
-        self.clock = clock
+        self.clock = HostClock(clock)
         self.faults = faults
         self.seed = seed
         self.fabric = fabric or Fabric()
         self.ports: dict[int, Endpoint] = {}
         self.docker_allowed = True
-        self.skew_s = 0.0
         self.shared: Path | None = None
         self.sensors = Sensors(kind, root, f"{seed} {name}")
         self._turns: dict[str, int] = {}
@@ -42,7 +43,7 @@ class Machine:
 
     def wall(self) -> float:
         """Simulated seconds on this host's wall clock."""
-        return asyncio.get_running_loop().time() * self.clock.speed
+        return asyncio.get_running_loop().time() * self.clock.pace()
 
     def turn(self, text: str) -> int:
         """How often this command line was started here before."""
@@ -73,9 +74,22 @@ class Machine:
 
     def tick(self) -> None:
         """A session begins: what `date` prints in it."""
-        text = f"{time.time_ns() + int(self.skew_s * 1e9)}\n"
+        text = f"{self.clock.stamp()}\n"
         for section in ("clock.begin", "clock.end"):
             self.replace(f"{captured.FOLDER}/{section}", text)
+
+    def set_ahead(self, seconds: int) -> None:
+        """Its clock is set, for stamps of its engine and for whatever a session asks `date`."""
+        self.clock.ahead_ns = seconds * 1_000_000_000
+        tool = self.root / TOOLS / "date"
+        tool.parent.mkdir(parents=True, exist_ok=True)
+        tool.write_text(f'#!/bin/sh\nexec /bin/date -d "{seconds} seconds" "$@"\n')
+        tool.chmod(0o755)
+
+    @property
+    def path(self) -> str:
+        """PATH of its sessions."""
+        return f"{self.root}/{TOOLS}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
     def read(self, path: str) -> str:
         """A file of this host, empty when there is none."""

@@ -159,7 +159,7 @@ class Sshd:
             stderr=asyncio.subprocess.PIPE,
             cwd=self.machine.root,
             env={
-                "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+                "PATH": self.machine.path,
                 "HOME": str(self.machine.root),
                 "USER": USER,
                 "LOGNAME": USER,

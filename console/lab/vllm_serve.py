@@ -72,7 +72,7 @@ class Server:
         at = around.wall()
         fed, made, done = self.totals(at)
         running, waiting = self.running(at)
-        speed = around.clock.speed
+        speed = around.clock.pace()
         engine = 'engine="0",' if self.ready.v1 else ""
         labels = f'{{{engine}model_name="{self.name}"}}'
         kv = "kv_cache_usage_perc" if (around.vllm or ()) >= (0, 11) else "gpu_cache_usage_perc"
@@ -137,7 +137,7 @@ def _listen(around: Surroundings, ready: Ready, args: argparse.Namespace, name: 
         every = 10.0 if ready.v1 else 5.0
         before, idle = (0.0, 0.0), True
         while True:
-            yield Wait(every)
+            yield Wait(every, idle)
             at = around.wall()
             fed, made, _ = server.totals(at)
             running, waiting = server.running(at)
