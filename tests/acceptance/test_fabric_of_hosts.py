@@ -176,3 +176,21 @@ def test_folders_ports_and_frames_that_differ_are_seen(kit: "Kit") -> None:
     (row,) = frames.json["rows"]
     assert row["failure_line"].startswith("lab-mi300x-05: rail3 has MTU 1500 (expected 9000")
     assert any(isinstance(event, Noticed) and "shared folder not seen by all" in event.text for event in told)
+
+
+def test_a_host_with_a_fast_clock_and_a_vendors_library_of_its_own_takes_part(kit: "Kit") -> None:
+    faults = [Fault("clock-skew", host=SECOND)]
+    with kit.play(2, 1000.0, faults, servers=("mi300x-2x9554",), shared_cache=True) as lab:
+        planned = lab.run("plan", *TWO_NODES, "--json")
+        done = lab.run("run", *TWO_NODES, "--json")
+        with Tail(StateFolder.open(lab.home / "store")) as tail:
+            run = tail.find_run("last").run
+            (row,) = tail.attempts(run)
+            told = [item.event.text for item in tail.of_run(run, Noticed) if isinstance(item.event, Noticed)]
+
+    assert done.code == 0, done.err
+    assert "libbnxt_re-rdmav34.so" in planned.json[0]["nodes"][0]["by_hand"]["start"]
+    (shown,) = done.json["rows"]
+    assert shown["state"] == "ok"
+    assert any(text.startswith(f"clocks are apart from that of {SECOND}: {FIRST} by -93.") for text in told)
+    assert f"how far its clock is from that of {SECOND}" not in str(row.reasons)
