@@ -8,7 +8,7 @@ import msgspec
 
 from console.catalog.errors import CatalogError, suggestion
 from console.desk.errors import DeskError
-from console.desk.settings import Settings
+from console.desk.settings import Settings, key_problems
 from console.fleet import inventory
 from console.fleet.host import Fleet, FleetError, Host
 from console.store.paths import StateFolder
@@ -103,8 +103,8 @@ def profile_problems(settings: Settings) -> tuple[str, ...]:
 
 
 def problems(settings: Settings) -> tuple[str, ...]:
-    """What is wrong with the fleet file and the profiles, one line each; the configuration itself has been read."""
-    found: list[str] = []
+    """What is wrong with the keys, the fleet file and the profiles, one line each; the configuration has been read."""
+    found = [*key_problems(settings)]
     if settings.fleet.value.is_file() or settings.fleet.origin != "default":
         try:
             read = fleet(settings)

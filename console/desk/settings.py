@@ -12,6 +12,8 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 from platformdirs import user_config_path, user_state_path
 
+from console.desk import action_names
+
 T = TypeVar("T")
 
 Origin = Literal["option", "environment", "file", "default"]
@@ -111,10 +113,16 @@ def load(options: Options | None = None, env: Mapping[str, str] | None = None) -
 def check(path: Path) -> tuple[str, ...]:
     """What is wrong with a configuration file, one line each; empty when nothing is."""
     try:
-        _read(path, must_exist=True)
+        said = _read(path, must_exist=True)
     except SettingsError as error:
         return tuple(str(error).splitlines())
-    return ()
+    return action_names.problems(said.keys or {}, str(path))
+
+
+def key_problems(settings: Settings) -> tuple[str, ...]:
+    """What is wrong with the keys of the configuration in force, one line each. A wrong name is no error: it may be
+    of another release, and commands without screens have no use for it."""
+    return action_names.problems(settings.keys.value, settings.keys.where)
 
 
 def schema() -> dict[str, object]:

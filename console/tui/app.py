@@ -4,12 +4,16 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from textual.actions import ActionParseResult
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.dom import DOMNode
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
@@ -21,6 +25,7 @@ from console.tui.link import Answer, Link
 from console.tui.marks import Span
 from console.tui.plain import Plain
 from console.tui.screens.base import ConsoleScreen
+from console.tui.terminal import Terminal
 from console.tui.themes import OURS, ROUND
 from console.tui.world import Changes, World
 
@@ -88,6 +93,11 @@ class Console(App[None]):
 
     # -- life
 
+    def get_driver_class(self) -> type[Driver]:
+        """The usual one, made to outlive its terminal; a web server or a test has one of its own."""
+        usual = super().get_driver_class()
+        return Terminal if usual is LinuxDriver else usual
+
     def on_mount(self) -> None:
         """First paint, then the core: nothing heavy is loaded before something is seen."""
         if self._start != self.DEFAULT_MODE:
@@ -98,6 +108,8 @@ class Console(App[None]):
         if wanted not in self.available_themes:
             known = ", ".join(sorted(self.available_themes))
             self.say(f"no theme is called {wanted!r}; there are {known}", error=True)
+        for problem in keys.problems(self.link.settings):
+            self.say(problem, error=True)
         self.set_interval(1.0, self._second)
         if self._watch_terminal:
             self.set_interval(TERMINAL_S, self._look_at_terminal)
@@ -108,6 +120,25 @@ class Console(App[None]):
     def on_unmount(self) -> None:
         """Connections are closed; runs are processes of their own."""
         self.link.close()
+
+    @property
+    def failure(self) -> Exception | None:
+        """What nobody planned for and ended the screens."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        """End; whoever opened the screens tells why. Textual would print the values of all variables, which takes long
+        to draw and may hold what no terminal should get."""
+        self._close_messages_no_wait()
+
+    async def run_action(
+        self,
+        action: "str | ActionParseResult",
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """As Textual does, but keys typed after the one that left are nobody's: a screen begun now would fail."""
+        return False if self._exit else await super().run_action(action, default_namespace, namespaces)
 
     def _look_at_terminal(self) -> None:
         """A terminal that went away without a word would leave us drawing into nothing for ever."""

@@ -113,7 +113,9 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """All of it, scrollable."""
-        lines = [self._text.strip(), ""]
+        # lines of the source end where the source does, not where this window does
+        text = "\n\n".join(" ".join(part.split()) for part in self._text.strip().split("\n\n"))
+        lines = [text, ""]
         for heading, keys in self._sections:
             width = max((len(key) for key, _ in keys), default=0)
             lines += [heading, *(f"  {key:<{width}}  {what}" for key, what in keys), ""]

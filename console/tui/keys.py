@@ -1,13 +1,16 @@
 """Every key of the console in one list: what it does, on which screen, under which name it can be given another key.
 
-Screens take their bindings from here, the footer, the help and the palette read them, `[console.keys]` of the
-configuration changes them by name.
+Screens take their bindings from here, the footer, the help and the palette read them, `[keys]` of the configuration
+changes them by name.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from textual.binding import Binding
+
+if TYPE_CHECKING:
+    from console.desk.settings import Settings
 
 
 class Key(NamedTuple):
@@ -39,6 +42,29 @@ EVERYWHERE = (
 def bindings(keys: Iterable[Key]) -> list[Binding]:
     """Textual's form of them; the footer is our own, so that none is shown twice."""
     return [Binding(key.keys, key.action, key.what, show=bool(key.hint), id=key.id) for key in keys]
+
+
+def problems(settings: "Settings") -> tuple[str, ...]:
+    """What is wrong with the keys of the configuration, a line each."""
+    from console.desk.settings import key_problems
+
+    return key_problems(settings)
+
+
+def clashes(own: Iterable[Key], changed: Mapping[str, str]) -> Sequence[str]:
+    """Keys that the configuration gives to two actions of a screen, those that work everywhere among them.
+
+    What shares a key without the configuration does so on purpose: at most one of them is possible at a time.
+    """
+    taken: dict[str, list[Key]] = {}
+    for key in (*own, *EVERYWHERE):
+        for name in dict.fromkeys(part.strip() for part in changed.get(key.id, key.keys).split(",")):
+            taken.setdefault(name, []).append(key)
+    return [
+        f"keys: {_NAMES.get(name, name)} is given to both {' and '.join(key.id for key in both)}"
+        for name, both in taken.items()
+        if len(both) > 1 and not all(name in key.keys.split(",") for key in both)
+    ]
 
 
 def shown(key: Key, changed: Mapping[str, str]) -> str:

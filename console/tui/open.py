@@ -28,13 +28,19 @@ def console(settings: "Settings", *, start: str = "fleet") -> Console:
 def run(settings: "Settings", *, start: str = "fleet", replay: tuple[str, float] | None = None) -> tuple[str, ...]:
     """Open it and come back when it was left: the runs that go on without it.
 
-    `replay`: a run of the past (as in `find_run`) and how many times faster it is played.
+    `replay`: a run of the past (as in `find_run`) and how many times faster it is played. What nobody planned for and
+    ended the screens is raised, with a note on the runs.
     """
     if replay is not None:
         from console.tui import replay as replays
 
-        replays.console(settings, *replay).run()
-        return ()
-    app = console(settings, start=start)
+        app = replays.console(settings, *replay)
+    else:
+        app = console(settings, start=start)
     app.run()
-    return tuple(run.run for run in app.world.open_runs())
+    going_on = () if replay is not None else tuple(run.run for run in app.world.open_runs())
+    if app.failure is not None:
+        if going_on:
+            app.failure.add_note(f"Runs go on without the console: {', '.join(going_on)}")
+        raise app.failure
+    return going_on

@@ -10,10 +10,12 @@ from textual.pilot import Pilot
 
 from console.desk.settings import Settings, Value
 from console.model.events import Envelope
+from console.tui import open as opening
 from console.tui.app import SCREENS, Console
 from console.tui.dialogs import Help
 from console.tui.keys import EVERYWHERE
 from console.tui.screens.base import ConsoleScreen
+from console.tui.world import World
 
 MakeScene = Callable[..., Any]
 
@@ -107,6 +109,82 @@ async def test_a_key_of_the_configuration_replaces_the_usual_one(scene: MakeScen
         await pilot.press("ctrl+r")
         await pilot.pause()
         assert app.current_mode == "runs"
+
+
+async def test_wrong_names_and_shared_keys_of_the_configuration_are_told(scene: MakeScene, settings: Settings) -> None:
+    given = Value({"fleet.srot": "f5", "fleet.bad_first": "s", "app.back": "escape,f9"}, "file", "config.toml")
+    app = scene(given=msgspec.structs.replace(settings, keys=given)).app
+    async with app.run_test() as pilot:
+        await settled(pilot)
+
+        assert {item.message for item in app._notifications} == {
+            "config.toml: keys: no action is called 'fleet.srot'; did you mean 'fleet.sort'?",
+            "keys: s is given to both fleet.sort and fleet.bad_first",
+        }
+
+
+async def test_keys_typed_after_the_one_that_left_do_nothing(scene: MakeScene) -> None:
+    app = scene().app
+    async with app.run_test() as pilot:
+        await settled(pilot)
+        app.exit()
+        await app.run_action("go('matrix')")
+
+        assert app.current_mode == "fleet"
+
+
+async def test_an_error_nobody_planned_for_ends_it_without_the_values_of_variables(scene: MakeScene) -> None:
+    app = scene().app
+    error = RuntimeError("nobody planned for this")
+
+    async def failing() -> None:
+        async with app.run_test() as pilot:
+            await settled(pilot)
+            app._handle_exception(error)
+
+    with pytest.raises(RuntimeError, match="nobody planned"):
+        await failing()
+
+    assert app.failure is error
+    assert app._exit_renderables == []
+
+
+def test_whoever_opened_it_gets_the_error_and_hears_of_the_runs(
+    scene: MakeScene, settings: Settings, halfway: Sequence[Envelope], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = scene(halfway).app
+    app.world.board.apply(halfway)
+    app._exception = RuntimeError("nobody planned for this")
+    monkeypatch.setattr(app, "run", lambda: None)
+    monkeypatch.setattr(opening, "console", lambda settings, start: app)
+
+    with pytest.raises(RuntimeError) as raised:
+        opening.run(settings)
+
+    assert next(run.run for run in app.world.open_runs()) in raised.value.__notes__[0]
+
+
+async def test_the_help_breaks_its_lines_where_its_window_does(scene: MakeScene) -> None:
+    app = scene().app
+    async with app.run_test(size=(120, 60)) as pilot:
+        await settled(pilot)
+        await pilot.press("f1")
+        await pilot.pause()
+        lines = [line.strip(" │") for line in shown(app).splitlines()]
+
+    first = next(index for index, line in enumerate(lines) if "Every host of the fleet file" in line)
+    assert all(len(line) > 60 for line in lines[first : first + 3])
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_without_hosts_it_is_said_why(size: tuple[int, int], settings: Settings, scene: MakeScene) -> None:
+    made = scene(hosts=False)
+    app = Console(World(None, why_no_fleet="here.toml: no such fleet file"), made.link, watch_terminal=False)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+
+        assert "here.toml: no such fleet file" in shown(app)
+        assert "`instinct demo` shows the console" in shown(app)
 
 
 @pytest.mark.parametrize("name", SCREENS)

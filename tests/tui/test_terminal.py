@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from console.tui.terminal import Lasting
+
 ESCAPES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[P_^X].*?\x1b\\|\x1b.", re.S)
 LIMIT_S = 60
 _NOT_OURS = ("INSTINCT_", "NO_COLOR", "COLUMNS", "LINES")
@@ -122,6 +124,31 @@ def test_it_ends_when_its_terminal_goes_away(opened: Callable[..., Opened]) -> N
     console.hang_up()
 
     console.ended()
+
+
+def test_a_signal_to_go_on_begins_nothing_anew_unless_it_was_laid_down(opened: Callable[..., Opened]) -> None:
+    console = opened()
+    console.until("quit")
+    console.process.send_signal(signal.SIGCONT)
+    console.press("2")
+    console.until("no such fleet file")
+    console.press("q")
+
+    assert console.ended() == 0
+    assert console.seen.count(b"\x1b[?1049h") == 1
+
+
+def test_what_is_written_to_a_terminal_that_is_gone_goes_nowhere() -> None:
+    master, slave = pty.openpty()
+    file = Lasting(os.fdopen(slave, "w"))
+    file.write("seen")
+    file.flush()
+    os.close(master)
+    for _ in range(3):
+        file.write("x" * 10_000)
+        file.flush()
+
+    assert file.fileno() == slave
 
 
 def test_ascii_sends_nothing_else(opened: Callable[..., Opened]) -> None:

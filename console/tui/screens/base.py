@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from console.tui.keys import Key, shown
+from console.tui.keys import Key, clashes, shown
 from console.tui.marks import Span
 from console.tui.widgets.chrome import KeyBar, TopBar
 from console.tui.widgets.grid import Grid
@@ -88,6 +88,11 @@ class ConsoleScreen(Screen[None]):
         name, _, rest = key.action.partition("(")
         given = rest.rstrip(")").strip("'\"")
         return self.check_action(name, (given,) if given else ()) is True
+
+    def on_mount(self) -> None:
+        """Keys of the configuration that cannot all work here are named, once."""
+        for clash in clashes(self.KEYS, self.app.changed_keys):
+            self.app.say(clash, error=True)
 
     def show_host(self, host: str) -> None:
         """Go to the Host screen of a host."""

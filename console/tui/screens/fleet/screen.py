@@ -96,6 +96,8 @@ class FleetScreen(ConsoleScreen):
         height = self.query_one("#split").size.height
         wanted = None if self.has_class("-vast") or not self.has_class("-high") else min(rows + 2, height * 6 // 10)
         grid = self.query_one(Grid)
+        if not rows:
+            wanted = None  # room to say why
         current = grid.styles.inline.height
         if (int(current.value) if current is not None else None) != wanted:
             grid.styles.height = wanted
