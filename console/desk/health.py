@@ -1,6 +1,5 @@
 """Hosts held against their profiles: over facts of any origin, of this machine, and of bundles. Loads no SSH."""
 
-import asyncio
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from console.catalog.shelf import Catalog
 from console.desk import acks as kept_acks
 from console.desk import desk
 from console.desk.errors import DeskError
+from console.desk.loop import finished
 from console.desk.settings import Settings
 from console.fleet.capture import CaptureError, facts_from
 from console.fleet.host import Fleet, Host
@@ -165,7 +165,7 @@ def check_local(settings: Settings, question: Question) -> Report:
     """This machine: no SSH, no agent, no network; the fleet file only when there is one."""
     host, fleet = local_host(settings)
     judging = Judging(settings, fleet, question)
-    return judging.report([host], asyncio.run(look_local(host, question)))
+    return judging.report([host], finished(look_local(host, question)))
 
 
 async def look_local(host: Host, question: Question) -> Looked:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from console.desk.health import GRACE_S, Judging, Looked, Question, unreached
+from console.desk.loop import finished
 from console.desk.settings import Settings
 from console.fleet.dialling import Ask
 from console.fleet.host import Fleet, Host
@@ -21,7 +22,7 @@ def check_fleet(
 ) -> Report:
     """Look at the hosts and judge them."""
     judging = Judging(settings, fleet, question)
-    return judging.report(hosts, asyncio.run(look(fleet, hosts, question, ask)))
+    return judging.report(hosts, finished(look(fleet, hosts, question, ask)))
 
 
 async def look(fleet: Fleet, hosts: Sequence[Host], question: Question, ask: Ask | None = None) -> Looked:

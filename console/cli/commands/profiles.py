@@ -107,7 +107,6 @@ def learn(front: Front, hosts: str | None, name: str | None, output: Path | None
     It says what is, not what should be. Put the file into your profile folder and name it with server = in the fleet
     file: the first health report is then about the hosts that are not like the others.
     """
-    import asyncio
     from datetime import UTC, datetime
 
     from console.desk import desk, learning, status_look
@@ -118,8 +117,9 @@ def learn(front: Front, hosts: str | None, name: str | None, output: Path | None
     else:
         from console.cli import asking
         from console.desk import surveying_status
+        from console.desk.loop import finished
 
-        look = asyncio.run(surveying_status.of_hosts(settings, hosts, asking.asker()))
+        look = finished(surveying_status.of_hosts(settings, hosts, asking.asker()))
     dated = datetime.now(UTC).date().isoformat()
     learned = learning.learn(desk.catalog(settings, look.fleet), look.facts, name, dated=dated)
     if output is None:

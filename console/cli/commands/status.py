@@ -26,7 +26,9 @@ LOOK_EVERY_S = 5.0
 )
 @click.argument("hosts", required=False, metavar="[HOSTS]", shell_complete=complete.hosts)
 @options(
-    click.option("--wide", is_flag=True, help="Every column, also where the terminal is narrow."),
+    click.option(
+        "--wide", is_flag=True, help="Every column, also where the terminal is narrow; in JSON the whole kernel log."
+    ),
     click.option("--gpus", "by_gpu", is_flag=True, help="A row per GPU."),
     click.option(
         "--diff",
@@ -80,8 +82,9 @@ def main(
 
         return status_watch.watch(settings, hosts, every or READ_EVERY_S, rounds, wide=wide, by_gpu=by_gpu)
     from console.desk import surveying_status
+    from console.desk.loop import finished
 
-    look = asyncio.run(surveying_status.of_hosts(settings, hosts or _sides(diff), asking.asker()))
+    look = finished(surveying_status.of_hosts(settings, hosts or _sides(diff), asking.asker()))
     return _show(settings, look, wide, by_gpu, diff, as_json)
 
 
@@ -119,7 +122,7 @@ def _show(
     if as_json:
         printing.json_object(
             {
-                "hosts": list(look.facts.values()),
+                "hosts": [facts if wide else status.brief(facts) for facts in look.facts.values()],
                 "rows": rows,
                 "gpus": gpus,
                 "problems": dict(look.problems),

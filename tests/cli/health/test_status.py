@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -54,6 +54,20 @@ def test_json_has_facts_rows_and_gpus(cli: "RunCli", described: Path, make_root:
     assert found["hosts"][0]["host"] == found["rows"][0]["host"] == "node01"
     assert len(found["gpus"]) == 8
     assert found["problems"] == {}
+
+
+def test_json_has_the_end_of_the_kernel_log_and_all_of_it_when_wide(
+    cli: "RunCli", described: Path, make_root: "MakeRoot"
+) -> None:
+    lines = "\n".join(f"[{n:5}.000000] usb 1-1: line {n}" for n in range(300))
+    root = make_root("node01", {"@commands/kernel.dmesg": f"[    0.000000] Linux version 5.15.0\n{lines}\n"})
+
+    def log(*options: str) -> Any:
+        return json.loads(cli("status", "--json", *options, "--bundle", root).out)["hosts"][0]["kernel_log"]["value"]
+
+    assert [line["text"] for line in log()["lines"]] == [f"usb 1-1: line {n}" for n in range(250, 300)]
+    assert log()["complete"] is False
+    assert (len(log("--wide")["lines"]), log("--wide")["complete"]) == (301, True)
 
 
 def test_only_what_differs_between_two_hosts(cli: "RunCli", described: Path, make_root: "MakeRoot") -> None:
