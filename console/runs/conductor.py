@@ -30,6 +30,7 @@ from console.runs.office import Office
 from console.runs.plan import Plan, PlannedAttempt
 from console.runs.record import why_stopped
 from console.runs.schedule import Waiting, turns
+from console.store.errors import NotWritten
 from console.store.ids import new_id
 from console.store.journal import Journal
 from console.store.records import AttemptRow
@@ -110,7 +111,8 @@ def _planned(attempt: PlannedAttempt, position: int, speed: float) -> AttemptPla
 async def conduct(office: Office) -> None:
     """Bring every attempt of a run to its end, then close the run. Raises RunHeld when another process does so.
 
-    Cancelling leaves the containers running; a later `conduct` takes everything up where it stands.
+    Cancelling leaves the containers running; a later `conduct` takes everything up where it stands. So does a store
+    that cannot be written (NotWritten): a full disk here says nothing about what runs there.
     """
     lock = office.folder.run_lock(office.run)
     if not lock.acquire():
@@ -221,6 +223,8 @@ class _Conductor:
             error = task.exception()
             if error is None:
                 continue
+            if isinstance(error, NotWritten):
+                raise error
             failure = Failure(failure=FailureClass.UNKNOWN, line=f"{type(error).__name__}: {error}")
             events: list[Event] = [Noticed(f"attempt {attempt}: {failure.line}", "error")]
             row = self._office.tail.attempt(attempt)

@@ -48,6 +48,7 @@ from console.runs.step import (
     step,
 )
 from console.runs.watching import Watch, look_before, seal
+from console.store.errors import NotWritten
 
 DRAIN_S = 30.0
 RELEASE_PATIENCE_S = 300.0
@@ -64,12 +65,16 @@ class Driver:
         self._pursuits: dict[str, asyncio.Task[None]] = {}
         self._nudge = asyncio.Event()
         self._lost: set[str] = set()
+        self._unwritten: NotWritten | None = None
         self._patience: float | None = None
         self._stall = StallWatch(office.speed)
         self._watch = Watch(self._ledger)
 
     async def drive(self) -> None:
-        """Until nothing is left to do. Cancelling leaves the containers running and the record true."""
+        """Until nothing is left to do. Cancelling leaves the containers running and the record true.
+
+        So does NotWritten: without a store nothing is decided any more.
+        """
         try:
             while True:
                 act, seen = await self._decide()
@@ -86,6 +91,8 @@ class Driver:
             await self._watch.close()
 
     async def _decide(self) -> tuple[Act, Observation]:
+        if self._unwritten is not None:
+            raise self._unwritten
         row = self._ledger.row()
         parts = self._office.tail.parts(row.attempt)
         record = record_of(row, parts, self._office.run_row(), self._ready)
@@ -187,6 +194,8 @@ class Driver:
             await pursuit.run()
         except SiteError as error:
             await self._retrying(part.host, str(error))
+        except NotWritten as error:
+            self._unwritten = error
         finally:
             self._nudge.set()
 

@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from console.store.errors import ArtifactDamaged, BadName, StoreError
+from console.store.errors import ArtifactDamaged, BadName, NotWritten
 from console.store.ids import check_id
 from console.store.paths import StateFolder, make_private, sync_folder
 
@@ -24,7 +24,7 @@ def path(folder: StateFolder, attempt: str, name: str) -> Path:
 
 
 def write(folder: StateFolder, attempt: str, name: str, data: bytes) -> str:
-    """Store the bytes under the name, in place of older ones; returns their SHA-256 (hex). Raises StoreError."""
+    """Store the bytes under the name, in place of older ones; returns their SHA-256 (hex). Raises NotWritten."""
     replace(path(folder, attempt, name), data)
     return hashlib.sha256(data).hexdigest()
 
@@ -42,7 +42,7 @@ def read(folder: StateFolder, attempt: str, name: str, sha256: str | None = None
 
 
 def replace(file: Path, data: bytes) -> None:
-    """Put the bytes at the path in one step (0600), durable when it returns. Raises StoreError."""
+    """Put the bytes at the path in one step (0600), durable when it returns. Raises NotWritten."""
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
     try:
         make_private(file.parent)
@@ -58,4 +58,4 @@ def replace(file: Path, data: bytes) -> None:
             raise
         sync_folder(file.parent)
     except OSError as error:
-        raise StoreError(f"{file} could not be written: {error}", remedy="check free space and owner") from error
+        raise NotWritten(f"{file} could not be written: {error}", remedy="check free space and owner") from error

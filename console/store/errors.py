@@ -22,6 +22,10 @@ class NewerJournal(StoreError):
     """The journal was written by a newer version of this program."""
 
 
+class NotWritten(StoreError):
+    """The disk took nothing: full, read-only, broken, or locked by another. No word on what was to be written."""
+
+
 class JournalRefused(StoreError):
     """Nothing of this append was stored."""
 

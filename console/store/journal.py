@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from console.model import events as ev
-from console.store.errors import JournalRefused, StoreError
+from console.store.errors import JournalRefused, NotWritten, StoreError
 from console.store.ids import check_id
 from console.store.paths import StateFolder
 from console.store.projections import project, put_cursor
@@ -160,10 +160,11 @@ class Journal:
     def _explain(self, error: Exception) -> StoreError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the class of the error
         if code == sqlite3.SQLITE_FULL:
-            return StoreError(f"no room for the journal {self._path}", remedy="free space on its disk, then --resume")
+            return NotWritten(f"no room for the journal {self._path}", remedy="free space on its disk, then --resume")
         if code == sqlite3.SQLITE_BUSY:
-            return StoreError(f"another process kept the journal {self._path} locked for {BUSY_S:.0f} s")
-        return StoreError(f"the journal {self._path} could not be written: {error}")
+            return NotWritten(f"another process kept the journal {self._path} locked for {BUSY_S:.0f} s")
+        kind = NotWritten if isinstance(error, sqlite3.OperationalError) else StoreError
+        return kind(f"the journal {self._path} could not be written: {error}")
 
 
 def _last_seq(db: sqlite3.Connection) -> int:

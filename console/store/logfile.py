@@ -14,7 +14,7 @@ from types import TracebackType
 
 from console.model.attempt import LogFrame
 from console.model.events import Cursor
-from console.store.errors import LogDamaged, StoreError
+from console.store.errors import LogDamaged, NotWritten
 from console.store.ids import check_id
 from console.store.paths import StateFolder, make_private, private_file
 
@@ -36,7 +36,7 @@ class PartLog:
     def append(self, frames: Sequence[LogFrame]) -> tuple[int, int]:
         """Write the frames behind what is there and sync; returns the lengths of log and index in bytes.
 
-        The caller commits these lengths with the signals read from the frames. Raises StoreError, after which the
+        The caller commits these lengths with the signals read from the frames. Raises NotWritten, after which the
         files may hold more than was committed: `truncate` before going on.
         """
         try:
@@ -48,7 +48,7 @@ class PartLog:
                 os.fsync(idx)
             return os.fstat(log).st_size, os.fstat(idx).st_size
         except OSError as error:
-            raise StoreError(
+            raise NotWritten(
                 f"the log {self.path} could not be written: {error}", remedy="free space, --resume"
             ) from error
 

@@ -1,6 +1,7 @@
 """A run goes from planned to done, whatever happens to the process that conducts it."""
 
 import asyncio
+import gc
 import time
 from typing import Any
 
@@ -11,6 +12,9 @@ from console.model.cell import AnyCell
 from console.model.events import ClaimRefused, Envelope, StopAsked
 from console.runs.conductor import RunHeld, conduct
 from console.runs.site import SiteError
+from console.store.errors import NotWritten
+from console.store.journal import Journal
+from console.store.logfile import PartLog
 
 PATIENCE_S = 30.0
 
@@ -164,6 +168,35 @@ async def test_a_lost_host_ends_nothing_and_the_run_goes_on_when_it_is_back(benc
     await asyncio.wait_for(task, PATIENCE_S)
     (row,) = bench.tail.attempts(run)
     assert row.outcome is Outcome.OK
+
+
+@pytest.mark.parametrize("of", [PartLog, Journal], ids=["logs", "journal"])
+async def test_a_full_disk_ends_nothing_and_the_run_goes_on_when_there_is_room(
+    bench: Any, make_cell: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, of: type[Any]
+) -> None:
+    run = await bench.open(make_cell("one"), make_cell("two"))
+    append = of.append
+
+    def full(self: Any, *args: Any, **options: Any) -> Any:
+        if any(container.starts for container in bench.world.history):
+            raise NotWritten("no room", remedy="free space, then --resume")
+        return append(self, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(of, "append", full)
+        with pytest.raises(NotWritten):
+            await finish(bench, run)
+        gc.collect()
+    left = [container.state for container in bench.world.containers.values()]
+    before = [row.outcome for row in bench.tail.attempts(run)]
+    await finish(bench, run)
+
+    assert left, "its container is neither removed nor forgotten"
+    assert before == [None, None]
+    assert "never retrieved" not in caplog.text
+    assert [row.outcome for row in bench.tail.attempts(run)] == [Outcome.OK, Outcome.OK]
+    assert [container.starts for container in bench.world.history] == [1, 1]
+    assert bench.world.containers == {}
 
 
 async def test_a_stop_is_an_intent_first_and_every_row_ends(bench: Any, make_cell: Any) -> None:
