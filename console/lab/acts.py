@@ -16,9 +16,10 @@ from console.lab.specs import Kind
 
 
 class Wait(NamedTuple):
-    """Let simulated seconds pass."""
+    """Let simulated seconds pass. `idle`: for want of something to do, which may be long in coming at a high speed."""
 
     s: float
+    idle: bool = False
 
 
 class Say(NamedTuple):

@@ -1,7 +1,6 @@
 """One container: its record, its life from created to exited, and the play of its program."""
 
 import asyncio
-import contextlib
 import hashlib
 import random
 import secrets
@@ -10,13 +9,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from console.lab import entry, programs
-from console.lab.acts import Exit, Meet, Program, Say, Surroundings, Wait
+from console.lab.acts import Program, Surroundings
 from console.lab.clock import ZERO_TIME, Clock, rfc3339
 from console.lab.fabric_check import is_check
 from console.lab.files import Files, MountPoint
 from console.lab.http import ApiError
 from console.lab.images import Image
 from console.lab.logs import STDERR, Log
+from console.lab.play import PATIENCE_S, Play
 
 if TYPE_CHECKING:
     from console.lab.machines import Machine
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Emit = Callable[["Container", str, dict[str, str]], None]
 
 SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 10, "USR2": 12, "TERM": 15}
-FOREVER = 1e9
 
 
 def signal_number(text: str) -> int:
@@ -173,9 +172,7 @@ class Container:
     async def _run(self, plan: entry.Entry, program: Program | None, around: Surroundings) -> None:
         code, oom = 1, False
         try:
-            begun = asyncio.get_running_loop().time()
-            until = None if plan.deadline_s is None else begun + self.clock.real(plan.deadline_s)
-            refused = await self._enter(plan, around, until) if plan.wrapped else None
+            refused = await self._enter(plan, around) if plan.wrapped else None
             if refused is not None:
                 code = refused
             elif program is None:
@@ -183,7 +180,7 @@ class Container:
                 self.log.write(STDERR, f"instinct: 1: exec: {name}: not found\n".encode())
                 code = 127
             else:
-                code, oom = await self._play(program, until)
+                code, oom = await Play(self.log, self.clock, plan.deadline_s).perform(program)
         except asyncio.CancelledError:
             code = 128 + self._signal
         finally:
@@ -192,11 +189,11 @@ class Container:
                 close()
             self._end(code, oom)
 
-    async def _enter(self, plan: entry.Entry, around: Surroundings, until: float | None) -> int | None:
+    async def _enter(self, plan: entry.Entry, around: Surroundings) -> int | None:
         """What the console's entry script does before the program; an exit code when it does not come to it."""
         if plan.secrets:
             self.log.write(STDERR, entry.mark("waiting for secrets"))
-            left = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
+            left = None if plan.deadline_s is None else max(self.clock.real(plan.deadline_s), PATIENCE_S)
             try:
                 token = await entry.receive(self.stdin, left)
             except TimeoutError:
@@ -209,39 +206,6 @@ class Container:
             self.log.write(STDERR, entry.mark("secrets received"))
         self.log.write(STDERR, entry.mark("started"))
         return None
-
-    async def _play(self, program: Program, until: float | None) -> tuple[int, bool]:
-        """Perform the program's acts at their times. `until`: the deadline on the loop's clock."""
-        loop = asyncio.get_running_loop()
-        started, at, late = loop.time(), 0.0, 0
-        for act in program:
-            if isinstance(act, Say):
-                self.log.write(act.stream, act.data)
-            elif isinstance(act, Exit):
-                return act.code, act.oom
-            elif isinstance(act, Wait):
-                at += min(act.s, FOREVER)
-                due = started + self.clock.real(at)
-                over = until is not None and due > until
-                delay = (until if over and until is not None else due) - loop.time()
-                late = late + 1 if delay <= 0 else 0
-                if delay > 0 or late % 20 == 0:
-                    await asyncio.sleep(max(0.0, delay))
-                if over:
-                    self.log.write(STDERR, entry.mark("deadline reached", "\n"))
-                    return entry.DEADLINE_CODE, False
-            elif isinstance(act, Meet):
-                left = max(self.clock.real(act.timeout_s), act.least_s)
-                until = None if until is None else max(until, loop.time() + act.least_s)
-                left = left if until is None else min(left, until - loop.time())
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(act.event.wait(), max(0.0, left))
-                if until is not None and loop.time() >= until:
-                    self.log.write(STDERR, entry.mark("deadline reached", "\n"))
-                    return entry.DEADLINE_CODE, False
-                # those who met go on together
-                started = loop.time() - self.clock.real(at)
-        return 0, False
 
     def _end(self, code: int, oom: bool) -> None:
         self.machine.free(self._pid)
