@@ -130,10 +130,19 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     processes: Known[tuple[GpuProcess, ...]] | Unknown = NOT_READ
 
 
+class Gid(msgspec.Struct, frozen=True):
+    """An entry of a port's GID table that is in use; `kind` as the kernel has it (`RoCE v2`, `IB/RoCE v1`)."""
+
+    index: int
+    gid: str
+    kind: str = ""
+
+
 class RdmaPort(msgspec.Struct, frozen=True, kw_only=True):
     """One port; `state` and `phys_state` without the kernel's number (`ACTIVE`, `LinkUp`), rate in Gb/s.
 
-    `counters` are those that count trouble (symbol_error, link_downed, …) by the kernel's name; None: not readable.
+    `gids` are the first entries of its GID table. `counters` are those that count trouble (symbol_error, link_downed,
+    …) by the kernel's name; None: not readable.
     """
 
     number: int
@@ -143,6 +152,7 @@ class RdmaPort(msgspec.Struct, frozen=True, kw_only=True):
     rate: str = ""
     link_layer: str = ""
     gid3: str = ""
+    gids: tuple[Gid, ...] = ()
     counters: tuple[tuple[str, int | None], ...] = ()
 
 

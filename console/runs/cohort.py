@@ -12,10 +12,11 @@ from console.workloads.fabric import NO_WISH, FabricWish
 NETWORK = "cohort.network"
 DRIVER = "cohort.driver"
 RDMA = "cohort.rdma"
+GID = "cohort.gid"
 MTU = "cohort.mtu"
 PORT = "cohort.port"
 SHARED = "cohort.shared"
-CHECKS = (NETWORK, DRIVER, RDMA, MTU, PORT, SHARED)
+CHECKS = (NETWORK, DRIVER, RDMA, GID, MTU, PORT, SHARED)
 
 
 def cohort(
@@ -35,6 +36,7 @@ def cohort(
         *network,
         *_drivers(facts),
         *rdma,
+        *(_gid(fabric) if needs_rdma else ()),
         *_mtu(facts, fabric),
         *_ports(facts[0], ports),
         *_shared(facts, fabric),
@@ -173,6 +175,24 @@ def _rdma(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric]) -> list[Find
             )
         )
     return found
+
+
+def _gid(fabric: Mapping[str, Fabric]) -> list[Finding]:
+    """One index serves all devices of a host; those without a routed entry there cannot be reached."""
+    return [
+        Finding(
+            check=GID,
+            host=host,
+            state=State.WARN,
+            seen=f"GID {of.gid_index} is no routed RoCE v2 entry of {', '.join(of.unlike_gid)}",
+            expected="one entry with an address for all RDMA devices: NCCL_IB_GID_INDEX is one number",
+            source="/sys/class/infiniband/*/ports/*/gids and gid_attrs/types",
+            remedy="give their interfaces addresses, name an index with --set gid_index=N, or devices with --set hcas=",
+            effect=Effect.NOTE,
+        )
+        for host, of in fabric.items()
+        if of.unlike_gid
+    ]
 
 
 def _shared(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric]) -> list[Finding]:

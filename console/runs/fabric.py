@@ -10,13 +10,11 @@ import msgspec
 
 from console.model.fabric import Rail
 from console.model.facts import HostFacts, Known, value_or
-from console.model.host_facts import Nic, RdmaDevice
+from console.model.host_facts import Nic, RdmaDevice, RdmaPort
 from console.model.launch import Mount
+from console.runs.gids import choose_gid
 from console.runs.providers import provider_mounts
 from console.workloads.fabric import NO_WISH, FabricWish
-
-ROCE_V2_GID_INDEX = 3
-"""The RoCE v2 entry for IPv4 on Broadcom and ConnectX-7 adapters (AMD's multi-node documents)."""
 
 PORTS_TRIED = 100
 
@@ -27,12 +25,16 @@ _Address = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 
 class Fabric(msgspec.Struct, frozen=True, kw_only=True):
-    """One host's way to the others. None and empty where nothing fits; preflight says what that means."""
+    """One host's way to the others. None and empty where nothing fits; preflight says what that means.
+
+    `unlike_gid` are RDMA devices whose GID table has no usable entry at `gid_index`.
+    """
 
     interface: str | None = None
     ip: str | None = None
     hcas: tuple[str, ...] = ()
     gid_index: int | None = None
+    unlike_gid: tuple[str, ...] = ()
     shared: str | None = None
     rails: tuple[Rail, ...] = ()
     provider_mounts: tuple[Mount, ...] = ()
@@ -85,16 +87,22 @@ def _of_host(facts: HostFacts, network: _Network | None, shared: str | None, wis
         if found:
             # an address is a rail once, whether it was chosen for sockets, for RDMA or for both
             rails = [rail for rail in rails if rail.address != str(found[0][1].ip)] + [_rail(*found[0], name)]
-    ethernet = any(port.link_layer == "Ethernet" for device, _ in active for port in device.ports)
+    gid = choose_gid({name: _port_of(device, name) for name, device in used.items()})
     return Fabric(
         interface=mine[0].name if mine else None,
         ip=str(mine[1].ip) if mine else None,
         hcas=tuple(name for _, name in active),
-        gid_index=ROCE_V2_GID_INDEX if ethernet else None,
+        gid_index=gid.index if wish.gid_index is None else wish.gid_index,
+        unlike_gid=gid.unlike if wish.gid_index is None else (),
         shared=shared,
         rails=tuple(rails),
         provider_mounts=provider_mounts(facts, [device for device, _ in active], wish.providers),
     )
+
+
+def _port_of(device: RdmaDevice, name: str) -> RdmaPort:
+    """The port that `device:number` names."""
+    return next(port for port in device.ports if name == f"{device.name}:{port.number}")
 
 
 def _rail(nic: Nic, address: _Address, device: str = "") -> Rail:

@@ -65,7 +65,10 @@ def errand(
         image_ref=subject.image.ref if seen.digest else seen.id,
         image_digest=seen.digest,
     )
-    lasting = [(part.host, part.image, part.devices, part.mounts, part.options) for part in launch.parts]
+    indices = {seat.rank: seat.gid_index for seat in seats}
+    lasting = [
+        (part.host, part.image, part.devices, part.mounts, part.options, indices[part.rank]) for part in launch.parts
+    ]
     key = hashlib.sha256(msgspec.json.encode((lasting, found, devices))).hexdigest()[:16]
     return Errand(
         launch=launch, wires=found, seats=tuple(seats), devices=devices, key=key, needs_folder=need.shared_folder

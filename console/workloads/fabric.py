@@ -42,6 +42,7 @@ class FabricWish(msgspec.Struct, frozen=True, kw_only=True):
 
     interface: str | None = None
     hcas: str | None = None
+    gid_index: int | None = None
     providers: str | None = None
     check: bool = True
 
@@ -62,6 +63,7 @@ def wish_of(params: Any) -> FabricWish:
     return FabricWish(
         interface=getattr(params, "interface", None),
         hcas=getattr(params, "hcas", None),
+        gid_index=getattr(params, "gid_index", None),
         providers=getattr(params, "providers", None),
         check=getattr(params, "check_fabric", True),
     )

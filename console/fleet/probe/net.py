@@ -1,13 +1,13 @@
 """RDMA devices with their ports, and the interfaces that lead out of the host: cards, and what is built on them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from console.fleet.probe.reading import Files, Table, lines, unread
 from console.fleet.script import Area, Section
-from console.model.facts import Known, Nic, ProviderLibrary, RdmaDevice, RdmaPort, Unknown
+from console.model.facts import Gid, Known, Nic, ProviderLibrary, RdmaDevice, RdmaPort, Unknown
 from console.model.text import clean_line
 
 RDMA = "/sys/class/infiniband"
@@ -41,7 +41,11 @@ PROVIDER_FOLDERS = (
 PLUMBING = ("lo", "docker*", "veth*", "br-*", "virbr*", "vnet*", "cni*", "flannel*", "cali*", "tun*", "tap*")
 """Names of interfaces that lead to containers and machines on the host itself; shell patterns."""
 
-_PORT = ("state", "phys_state", "rate", "link_layer", "gids/3", *COUNTERS)
+GIDS = 8
+"""Entries of a GID table that are read: each address takes two, one for each version of RoCE."""
+
+_GIDS = [name for index in range(GIDS) for name in (f"gids/{index}", f"gid_attrs/types/{index}")]
+_PORT = ("state", "phys_state", "rate", "link_layer", *_GIDS, *COUNTERS)
 
 SCRIPT = f"""
 begin net.rdma {RDMA}
@@ -165,8 +169,17 @@ def _port(files: Files, base: str, number: int) -> RdmaPort:
         rate=rate,
         link_layer=files.raw(f"{base}/link_layer") or "",
         gid3=files.raw(f"{base}/gids/3") or "",
+        gids=tuple(_gids(files, base)),
         counters=tuple(counters),
     )
+
+
+def _gids(files: Files, base: str) -> Iterator[Gid]:
+    """Entries in use: the kernel has zeroes in the others, and refuses to tell their kind."""
+    for index in range(GIDS):
+        gid = files.raw(f"{base}/gids/{index}") or ""
+        if gid.strip("0:"):
+            yield Gid(index, gid, files.raw(f"{base}/gid_attrs/types/{index}") or "")
 
 
 def _word(text: str | None) -> str:

@@ -200,7 +200,11 @@ async def test_rdma_ports_and_network_interfaces_are_read(machine: "Machine") ->
         "ports/1/phys_state": "5: LinkUp",
         "ports/1/rate": "400 Gb/sec (4X NDR)",
         "ports/1/link_layer": "Ethernet",
+        "ports/1/gids/0": "fe80:0000:0000:0000:ba3f:d2ff:fe11:2233",
         "ports/1/gids/3": "0000:0000:0000:0000:0000:ffff:0a01:0029",
+        "ports/1/gids/4": "0000:0000:0000:0000:0000:0000:0000:0000",
+        "ports/1/gid_attrs/types/0": "IB/RoCE v1",
+        "ports/1/gid_attrs/types/3": "RoCE v2",
         "ports/1/counters/link_downed": "2",
         "ports/1/counters/symbol_error": "strange",
     }.items():
@@ -229,6 +233,10 @@ async def test_rdma_ports_and_network_interfaces_are_read(machine: "Machine") ->
     (port,) = device.ports
     assert (port.state, port.phys_state, port.rate_gbps, port.link_layer) == ("ACTIVE", "LinkUp", 400.0, "Ethernet")
     assert port.gid3.endswith("0a01:0029")
+    assert [(gid.index, gid.gid[-9:], gid.kind) for gid in port.gids] == [
+        (0, "fe11:2233", "IB/RoCE v1"),
+        (3, "0a01:0029", "RoCE v2"),
+    ]
     assert dict(port.counters) == {"link_downed": 2, "symbol_error": None}
     first, second = known(facts.nics)
     assert (first.name, first.speed_mbps, first.mtu, first.operstate) == ("ens1np0", 400000, 9000, "up")
