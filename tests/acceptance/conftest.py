@@ -33,8 +33,10 @@ ONE_CELL = ("vllm-0.8.5-throughput", "--only", "model~70B and output_len==4096")
 ANOTHER_IMAGE = "rocm6.3.1_vllm_0.8.5_20250513"
 """An image of the catalog that no host of the lab has."""
 PATIENCE_S = 90.0
-SLOW = 25.0
+SLOW = 12.0
 """At this speed a row takes long enough to be met while it goes on, however busy the machine is."""
+STILL = 1e-6
+"""At this speed nothing ends by itself."""
 
 
 class Ran(NamedTuple):
@@ -77,6 +79,16 @@ class Played:
             yield
         finally:
             self.lab.clock.speed = fast
+
+    def stand_still(self) -> None:
+        """No program goes on from here to the end of `slowly`."""
+        self.lab.clock.speed = STILL
+
+    def meet(self, process: "subprocess.Popen[str]", pattern: str) -> str:
+        """As `read_until`, and what is going on then goes on to the end of `slowly`."""
+        said = read_until(process, pattern)
+        self.stand_still()
+        return said
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something in the lab's own loop."""

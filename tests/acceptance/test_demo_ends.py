@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Kit, Played
 
 SLOWLY = ("demo", "--headless", "--hosts", "3", "--speed", "20")
-MOMENTS = {"while the lab starts": "starting 3 simulated hosts", "while rows run": ": loading"}
+MOMENTS = {"while the lab starts": "starting 3 simulated hosts", "while rows run": ": (loading|measuring)"}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_demo_that_is_told_to_end_leaves_nothing(demo: "Played", kit: "Kit", m
 
 def test_an_interrupted_demo_shows_what_it_has_and_leaves_nothing(demo: "Played", kit: "Kit") -> None:
     process = start(demo)
-    kit.read_until(process, ": loading")
+    kit.read_until(process, ": (loading|measuring)")
     process.send_signal(signal.SIGINT)
     ended = kit.end(process)
 
@@ -53,7 +53,7 @@ def test_an_interrupted_demo_shows_what_it_has_and_leaves_nothing(demo: "Played"
 
 def test_a_demo_whose_terminal_closes_leaves_nothing(demo: "Played", kit: "Kit") -> None:
     process, terminal = demo.on_terminal(*SLOWLY, TMPDIR=str(demo.base / "tmp"))
-    kit.shown_until(terminal, "loading")
+    kit.shown_until(terminal, "loading|measuring")
     os.close(terminal)
 
     assert process.wait(kit.patience_s) == 130

@@ -30,7 +30,7 @@ def test_a_detached_run_is_watched_listed_and_stopped_from_elsewhere(
         started = lab.run(*one_row, "--detach", "--label", "away")
         run = started.out.strip()
         watching = lab.start("watch", "away")
-        kit.read_until(watching, rf"on {HOST}: loading")
+        kit.read_until(watching, rf"on {HOST}: (loading|measuring)")
         listed = {row["run"]: row for row in lab.run("runs", "--json").json["runs"]}
         stopped = lab.run("stop", "away", "--wait")
     watched = kit.end(watching)
@@ -63,7 +63,7 @@ def test_a_detached_run_ends_by_itself_and_its_results_are_there(lab: "Played", 
 def test_a_killed_run_keeps_its_container_and_resume_carries_on(lab: "Played", kit: "Kit", one_row: list[str]) -> None:
     with lab.slowly():
         process = lab.start(*one_row)
-        run = kit.run_id(kit.read_until(process, rf"on {HOST}: loading"))
+        run = kit.run_id(kit.read_until(process, rf"on {HOST}: (loading|measuring)"))
         os.kill(process.pid, signal.SIGKILL)
         killed = kit.end(process)
         left = lab.containers()
@@ -88,7 +88,7 @@ def test_a_terminated_run_ends_at_once_and_says_that_its_containers_run_on(
 ) -> None:
     with lab.slowly():
         process = lab.start(*one_row)
-        said = kit.read_until(process, rf"on {HOST}: loading")
+        said = kit.read_until(process, rf"on {HOST}: (loading|measuring)")
         process.send_signal(number)
         ended = kit.end(process)
         left = lab.containers()
@@ -106,7 +106,7 @@ def test_a_terminated_run_ends_at_once_and_says_that_its_containers_run_on(
 def test_a_run_whose_terminal_closes_leaves_its_containers(lab: "Played", kit: "Kit", one_row: list[str]) -> None:
     with lab.slowly():
         process, terminal = lab.on_terminal(*one_row, "--label", "closed")
-        kit.shown_until(terminal, "loading")
+        kit.shown_until(terminal, "loading|measuring")
         os.close(terminal)
         code = process.wait(kit.patience_s)
         left = lab.containers()
@@ -119,7 +119,7 @@ def test_a_run_whose_terminal_closes_leaves_its_containers(lab: "Played", kit: "
 def test_an_interrupt_stops_the_run_and_frees_its_hosts(lab: "Played", kit: "Kit", one_row: list[str]) -> None:
     with lab.slowly():
         process = lab.start(*one_row, "--json")
-        kit.read_until(process, rf"on {HOST}: loading")
+        kit.read_until(process, rf"on {HOST}: (loading|measuring)")
         process.send_signal(signal.SIGINT)
         ended = kit.end(process)
 
@@ -147,7 +147,7 @@ def test_an_interrupt_loses_nothing_that_was_measured_before(lab: "Played", kit:
 def test_a_second_interrupt_leaves_the_run(lab: "Played", kit: "Kit", one_row: list[str]) -> None:
     with lab.slowly():
         process = lab.start(*one_row)
-        run = kit.run_id(kit.read_until(process, rf"on {HOST}: loading"))
+        run = kit.run_id(kit.read_until(process, rf"on {HOST}: (loading|measuring)"))
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
         first = kit.read_until(process, "stopping|left")
@@ -164,7 +164,7 @@ def test_a_second_interrupt_leaves_the_run(lab: "Played", kit: "Kit", one_row: l
 def test_a_run_that_was_left_is_stopped_by_stop(lab: "Played", kit: "Kit", one_row: list[str]) -> None:
     with lab.slowly():
         process = lab.start(*one_row)
-        run = kit.run_id(kit.read_until(process, rf"on {HOST}: loading"))
+        run = kit.run_id(kit.read_until(process, rf"on {HOST}: (loading|measuring)"))
         process.send_signal(signal.SIGTERM)
         kit.end(process)
         watched = lab.run("watch", run)
@@ -180,7 +180,7 @@ def test_a_run_that_was_left_is_stopped_by_stop(lab: "Played", kit: "Kit", one_r
 def test_a_host_that_goes_away_and_comes_back_ends_nothing(lab: "Played", kit: "Kit", one_row: list[str]) -> None:
     with lab.slowly():
         process = lab.start(*one_row, "--json")
-        kit.read_until(process, rf"on {HOST}: loading")
+        kit.read_until(process, rf"on {HOST}: (loading|measuring)")
         lab.call(lab.lab.unplug(HOST))
     lab.call(lab.lab.plug(HOST))
     ended = kit.end(process)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Kit, LabOf, Played
 
 FIRST, SECOND, BALANCED = "lab-mi300x-01", "lab-mi300x-02", "lab-mi325x-01"
-SLOW_TO_END = "on {host}: loading"
+SLOW_TO_END = "on {host}: (loading|measuring)"
 
 
 @pytest.fixture(scope="module")
