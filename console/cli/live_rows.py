@@ -9,7 +9,7 @@ from console.cli import times
 from console.cli.printing import cell_width, figure, shorten, shorten_start
 from console.desk.figures import TFLOPS, figure_of, mfu_percent
 from console.model.attempt import Outcome, Stage
-from console.model.units import METRICS, binary_size
+from console.model.units import binary_size, clock
 
 if TYPE_CHECKING:
     from console.desk.board import Board
@@ -60,7 +60,7 @@ class Layout(msgspec.Struct, frozen=True):
 
 def attempt_line(view: "AttemptView", now_ns: int, layout: Layout) -> tuple[str, str]:
     """One attempt's line and its style. Without a figure, the reason takes the room of the figures."""
-    head = (name_of(view), hosts_of(view), what_of(view))
+    head = (view.name, hosts_of(view), what_of(view))
     reason = reason_of(view) if view.outcome in NO_FIGURE else holder_of(view)
     if reason:
         blank = layout.line((*head, "", "", "", "")).ljust(layout.cell + layout.host + layout.state + 4)
@@ -125,13 +125,6 @@ def with_details(line: str, details: Sequence[str], width: int) -> str:
     return line
 
 
-def name_of(view: "AttemptView") -> str:
-    """The cell, with its repeat and try when there are several."""
-    repeat = f" #{view.repeat}" if view.repeat > 1 else ""
-    again = f" try {view.attempt_try}" if view.attempt_try > 1 else ""
-    return f"{view.cell_id}{repeat}{again}"
-
-
 def hosts_of(view: "AttemptView") -> str:
     """The hosts it is on; while it is not placed and several will do, how many those are."""
     if view.placed or len(view.hosts) <= 2:
@@ -140,13 +133,11 @@ def hosts_of(view: "AttemptView") -> str:
 
 
 def what_of(view: "AttemptView") -> str:
-    """What it does: the outcome, the program's phase while it runs, else our stage; and a host that is not heard."""
-    if view.outcome is not None:
-        return f"{view.outcome.value}, spoiled" if view.spoiled else view.outcome.value
-    doing = view.phase.value if view.stage is Stage.RUNNING and view.phase is not None else view.stage.value
-    if view.links_lost:
-        return f"{doing}, lost {','.join(view.links_lost)}"
-    return f"{doing}, stopping" if view.stop_asked and view.stage is not Stage.PLANNED else doing
+    """What it does, and a host that is not heard."""
+    if view.outcome is None and view.links_lost:
+        return f"{view.doing}, lost {','.join(view.links_lost)}"
+    stopping = view.outcome is None and view.stop_asked and view.stage is not Stage.PLANNED
+    return f"{view.doing}, stopping" if stopping else view.doing
 
 
 def reason_of(view: "AttemptView") -> str:
@@ -154,15 +145,10 @@ def reason_of(view: "AttemptView") -> str:
     return ": ".join(part for part in (view.failure.value if view.failure else "", view.failure_line) if part)
 
 
-def unit_of(view: "AttemptView") -> str:
-    """The unit of its figure."""
-    return METRICS[view.metric].unit if view.metric in METRICS else view.metric
-
-
 def progress_text(view: "AttemptView", width: int) -> str:
     """A bar while something can be counted: bytes that arrive, or the program's own progress."""
     if view.outcome is not None:
-        return unit_of(view) if view.value is not None else ""
+        return view.unit if view.value is not None else ""
     if view.stage is Stage.FETCHING and view.fetching:
         return _fetch_text(view.fetching[-1], width)
     if view.stage is not Stage.RUNNING or view.progress is None:
@@ -184,13 +170,6 @@ def bar(share: float, width: int) -> str:
     room = max(1, width - 5)
     filled = int(share * room)
     return "█" * filled + "░" * (room - filled) + f" {int(share * 100):>3}%"
-
-
-def clock(seconds: float) -> str:
-    """Seconds as `4:05` or `1:02:03`, which keeps its width while it counts down."""
-    whole = round(seconds)
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
 def status_line(board: "Board", run: str, now_ns: int) -> str:
@@ -237,7 +216,7 @@ def holder_of(view: "AttemptView") -> str:
     """Who holds a host that it waits for."""
     if view.refused is None or view.outcome is not None:
         return ""
-    return f"{view.refused.host} is held by {view.refused.holder} since {view.refused.since}"
+    return view.refused.sentence
 
 
 def news_of(view: "AttemptView", gpus: Gpus) -> tuple[object, str]:
@@ -248,7 +227,7 @@ def news_of(view: "AttemptView", gpus: Gpus) -> tuple[object, str]:
     if view.outcome in NO_FIGURE:
         said = reason_of(view)
     elif view.outcome is not None:
-        said = f"{figure(view.value)} {unit_of(view)}" + (" (simulated)" if view.simulated else "")
+        said = f"{figure(view.value)} {view.unit}" + (" (simulated)" if view.simulated else "")
     elif view.stage is Stage.FETCHING and view.fetching:
         fetch = view.fetching[-1]
         share = fetch.done_bytes / fetch.total_bytes if fetch.total_bytes else None
@@ -263,7 +242,7 @@ def news_of(view: "AttemptView", gpus: Gpus) -> tuple[object, str]:
     elif view.detail:
         key, said = (*key, view.detail), view.detail
     where = f" on {hosts_of(view)}" if view.hosts else ""
-    return key, f"{times.iso(at_ns)} {view.matrix}/{name_of(view)}{where}: {what}" + (f": {said}" if said else "")
+    return key, f"{times.iso(at_ns)} {view.matrix}/{view.name}{where}: {what}" + (f": {said}" if said else "")
 
 
 def _live_news(

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from console.model.text import clean, clean_line, redact
+from console.model.units import table_figure
 
 SCHEMA_VERSION = 1
 
@@ -124,7 +125,7 @@ def figure(value: float | None, digits: int | None = None) -> str:
         return "-"
     if digits is not None:
         return f"{value:.{digits}f}"
-    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.4g}"
+    return table_figure(value)
 
 
 def _fit(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:

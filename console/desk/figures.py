@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from console.model import units
 from console.model.attempt import Sample
 from console.model.cell import Conditions
 from console.model.profile import GpuSpec
@@ -48,14 +49,12 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """Value and unit for people: `1,234`, `71.2 %`, `137.0 GiB`, `10.9 s`."""
+        """Value and unit for people: `1,234`, `71.2 %`, `137.0 GiB`, `10.90 s`."""
         if self.unit == "part":
             return f"{100 * self.value:.1f} %"
         if self.unit == "B":
             return binary_size(self.value)
-        size = abs(self.value)
-        shown = f"{self.value:,.0f}" if size >= 1000 else f"{self.value:.1f}" if size >= 100 else f"{self.value:.4g}"
-        return f"{shown} {self.unit}".rstrip()
+        return f"{units.figure(self.value)} {self.unit}".rstrip()
 
 
 class Figures:

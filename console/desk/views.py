@@ -9,6 +9,7 @@ from console.desk.figures import Figure
 from console.desk.rates import Rate
 from console.model.attempt import FailureClass, Outcome, Phase, Reason, Stage
 from console.model.text import Clean
+from console.model.units import METRICS
 
 _SURE = 0.02
 """Below this share of the work done, its speed says less than the expectation."""
@@ -64,6 +65,11 @@ class Refusal(msgspec.Struct, frozen=True):
     holder: Clean
     since: Clean
 
+    @property
+    def sentence(self) -> str:
+        """Which host, by whom, since when."""
+        return f"{self.host} is held by {self.holder} since {self.since}"
+
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt as it stands. All `_ns` are our clock; `expected_s` is measuring alone, `startup_s` comes before it.
@@ -117,6 +123,29 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     precision: str = ""
     gpu: str | None = None
     """The GPU model of its hosts, once they were looked at; with `precision` and `figures` it gives an MFU."""
+
+    @property
+    def which(self) -> str:
+        """Its repeat and its try where there are several: ` #2 try 3`."""
+        repeat = f" #{self.repeat}" if self.repeat > 1 else ""
+        return repeat + (f" try {self.attempt_try}" if self.attempt_try > 1 else "")
+
+    @property
+    def name(self) -> str:
+        """The cell, with its repeat and try where there are several."""
+        return self.cell_id + self.which
+
+    @property
+    def doing(self) -> str:
+        """The outcome, and whether it counts; else the program's phase while it runs, else our stage."""
+        if self.outcome is not None:
+            return f"{self.outcome.value}, spoiled" if self.spoiled else self.outcome.value
+        return self.phase.value if self.stage is Stage.RUNNING and self.phase is not None else self.stage.value
+
+    @property
+    def unit(self) -> str:
+        """The unit of its figure."""
+        return METRICS[self.metric].unit if self.metric in METRICS else self.metric
 
     @property
     def state(self) -> str:

@@ -88,3 +88,25 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as `4:05` or `1:02:03`, which keeps its width while it counts down."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def figure(value: float) -> str:
+    """A figure to be read, with as many digits as say something: `12,345`, `512.3`, `71.20`, `3.142`."""
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if size >= 100:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if size >= 10 else f"{value:.4g}"
+
+
+def table_figure(value: float) -> str:
+    """A figure of a table that programs may read too, without separators: `12345.7`, `512.3`, `71.2`, `3.142`."""
+    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.4g}"

@@ -12,6 +12,7 @@ import polars as pl
 from console.judge.statistics import RowRatio, TableSummary, summarise
 from console.judge.verdict import COMPARED
 from console.model.cell import Column, Matrix
+from console.model.units import table_figure
 from console.results.comparison import COMPARISON, compare
 from console.results.rows import Row
 from console.workloads.flops import COUNT
@@ -264,10 +265,10 @@ def _said_once(said: Sequence[tuple[str, str]]) -> tuple[str, ...]:
 
 
 def figure(value: float, printed: str | None) -> str:
-    """A figure with as many decimals as its reference is printed with, four significant digits without one."""
+    """A figure with as many decimals as its reference is printed with; as in every table without one."""
     if printed is not None and math.isfinite(value):
         return f"{value:.{len(printed.partition('.')[2])}f}"
-    return f"{value:.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return table_figure(value)
 
 
 def _is_number(texts: Sequence[str]) -> bool:

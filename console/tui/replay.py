@@ -13,9 +13,9 @@ from console.desk.errors import DeskError
 from console.desk.fleet_board import FleetEvent, Missing, Seen
 from console.desk.replaying import Player, Recording, ReplayClock, speed_text
 from console.fleet.host import Fleet, FleetError, Host
+from console.model.units import clock
 from console.tui.app import Console
 from console.tui.link import Core, CoreLink, say
-from console.tui.words import clock
 from console.tui.world import World
 
 if TYPE_CHECKING:

@@ -2,21 +2,13 @@
 
 from datetime import UTC, datetime
 
+from console.model import units
 from console.model.units import binary_size
 
 
 def figure(value: float | None) -> str:
     """A figure with as many digits as say something; empty when unknown."""
-    if value is None:
-        return ""
-    size_of = abs(value)
-    if size_of >= 1000:
-        return f"{value:,.0f}"
-    if size_of >= 100:
-        return f"{value:.1f}"
-    if size_of >= 10:
-        return f"{value:.2f}"
-    return f"{value:.4g}"
+    return "" if value is None else units.figure(value)
 
 
 def size(count: float | None) -> str:
@@ -44,13 +36,6 @@ def ago(then_ns: int, now_ns: int) -> str:
 def until(then_ns: int, now_ns: int) -> str:
     """How long from now."""
     return f"in {span_s((then_ns - now_ns) / 1e9)}" if then_ns > now_ns else "now"
-
-
-def clock(seconds: float) -> str:
-    """`4:05` or `1:02:03`."""
-    whole = max(0, round(seconds))
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
 def utc(at_ns: int) -> str:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from console.catalog import shelf
 from console.cli.live import LineDisplay, TableDisplay, render
-from console.cli.live_rows import bar, clock, details_of, worth_showing
+from console.cli.live_rows import bar, details_of, worth_showing
 from console.cli.printing import cell_width
 from console.desk.board import Board
 from console.model import events as ev
@@ -25,6 +25,7 @@ from console.model.attempt import (
     Stage,
 )
 from console.model.cell import Conditions
+from console.model.units import clock
 
 RUN = "r1"
 START_NS = 1_772_366_400 * 10**9
@@ -165,7 +166,7 @@ def training() -> Recorder:
 
 
 def test_a_wide_terminal_shows_the_step_of_a_training_row_as_far_as_it_fits() -> None:
-    said = "11,916 tok/s/GPU, 95,330 tok/s/node, 11 s/step, loss 7.272, memory 74.9 %"
+    said = "11,916 tok/s/GPU, 95,330 tok/s/node, 11.00 s/step, loss 7.272, memory 74.9 %"
     [wide] = [line for line in drawn(training(), 230) if "out0" in line]
     assert wide.endswith(f"  {said}")
     [narrow] = [line for line in drawn(training(), 190) if "out0" in line]
@@ -177,7 +178,7 @@ def test_a_wide_terminal_shows_the_step_of_a_training_row_as_far_as_it_fits() ->
 def test_a_training_rows_step_is_news_for_a_log(capsys: pytest.CaptureFixture[str]) -> None:
     last = lines_of(training().events, capsys)[-1]
     assert last.endswith(
-        "measuring: 50% of 50 steps, 690.2 TFLOP/s/GPU, mean 690.2, 11,916 tok/s/GPU, 95,330 tok/s/node, 11 s/step, "
+        "measuring: 50% of 50 steps, 690.2 TFLOP/s/GPU, mean 690.2, 11,916 tok/s/GPU, 95,330 tok/s/node, 11.00 s/step, "
         "loss 7.272, memory 74.9 %"
     )
 

@@ -69,7 +69,7 @@ def test_megatron_on_two_nodes() -> None:
         "tflops_per_s_per_gpu": "690.2 TFLOP/s/GPU",
         "tokens_per_s_per_gpu": "11,916 tok/s/GPU",
         "tokens_per_s_per_node": "95,325 tok/s/node",
-        "step_s": "11 s",
+        "step_s": "11.00 s",
         "loss": "7.272",
         "gpu_memory_used": "74.9 %",
     }
@@ -103,7 +103,7 @@ def test_torchtitan_train_fsdp_and_flux() -> None:
         "tokens_per_s_per_gpu": "9,375 tok/s/GPU",
         "tokens_per_s_per_node": "75,000 tok/s/node",
         "step_s": "2.621 s",
-        "loss": "11.5",
+        "loss": "11.50",
     }
 
     flux = view_of(cell_of("pytorch-25.5-mi300x", "flux"), "main", [FLUX.format(n=n) for n in (1, 2)])

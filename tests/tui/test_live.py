@@ -295,7 +295,7 @@ async def test_it_shows_what_runs_with_plots_and_log(scene: MakeScene, halfway: 
         assert pane.attempt == screen.query_one(Grid).current
         assert pane.view is not None
         text = shown(app)
-        assert live_rows.name_of(pane.view)[:20] in text
+        assert pane.view.name[:20] in text
         assert "log" in text
 
 

@@ -131,7 +131,7 @@ class LiveActs(ConsoleScreen):
         view = self.target()
         if view is None:
             return
-        run, attempt, name = view.run, view.attempt, live_rows.name_of(view)
+        run, attempt, name = view.run, view.attempt, view.name
 
         async def stop_attempt(core: Core) -> Any:
             from console.desk import steering
@@ -182,7 +182,7 @@ class LiveActs(ConsoleScreen):
         view = self.target()
         if view is None:
             return
-        run, attempt, name = view.run, view.attempt, live_rows.name_of(view)
+        run, attempt, name = view.run, view.attempt, view.name
 
         async def retry_attempt(core: Core) -> Any:
             from console.desk import steering

@@ -131,7 +131,7 @@ class LivePane(Vertical):
         self._ask_logs(view)
         if self.metric is not None and self.query_one(".gpus").display:
             self._ask_readings(view)
-        self._frame(f"{live_rows.name_of(view)}  {live_rows.hosts_of(view)}", self._below)
+        self._frame(f"{view.name}  {live_rows.hosts_of(view)}", self._below)
         self.query_one(Lines).show(self._head(view, now_ns, gpus))
         self._arrange(view)
         self._draw_rate(view, now_ns)
@@ -184,8 +184,8 @@ class LivePane(Vertical):
         if view.outcome is not None:
             return "It ended without a live figure."
         if view.stage is not Stage.RUNNING:
-            return f"No figure yet: {live_rows.doing(view)}."
-        return f"No figure yet: the program is {live_rows.doing(view)}."
+            return f"No figure yet: {view.doing}."
+        return f"No figure yet: the program is {view.doing}."
 
     def _draw_gpus(self, view: AttemptView, now_ns: int) -> None:
         plot = self.query_one(".gpus", Plot)
@@ -282,7 +282,7 @@ class LivePane(Vertical):
         view = self.view
         if view is None or view.outcome is not None:
             return "No log of it was stored."
-        return f"No container was started yet: {live_rows.doing(view)}."
+        return f"No container was started yet: {view.doing}."
 
     def _open(self, part: str) -> None:
         self._part = part

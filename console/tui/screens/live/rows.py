@@ -7,13 +7,13 @@ from console.desk.board import AttemptView
 from console.desk.figures import TFLOPS, mfu_percent
 from console.desk.views import Fetch
 from console.model.attempt import Stage
-from console.model.units import METRICS
+from console.model.units import METRICS, clock
 from console.tui import marks
 from console.tui.marks import Role, Span
 from console.tui.screens.results.words import reason_words
 from console.tui.widgets.grid import Cell, Column, Row
 from console.tui.widgets.lines import Para
-from console.tui.words import clock, figure, size, span_s
+from console.tui.words import figure, size, span_s
 
 if TYPE_CHECKING:
     from console.model.profile import GpuSpec
@@ -48,9 +48,9 @@ def row(view: AttemptView, now_ns: int, *, ticked: bool, label: str = "") -> Row
     value = view.value if ended else view.rate.mean if view.rate else None
     cells: tuple[Cell, ...] = (
         (TICKED if ticked else " ", "accent"),
-        (name_of(view), "bold" if not ended else ""),
+        (view.name, "bold" if not ended else ""),
         hosts_of(view),
-        (f"{mark.glyph} {doing(view)}", mark.role),
+        (f"{mark.glyph} {view.doing}", mark.role),
         (marks.bar(share, 12), "busy") if share is not None and not ended else "",
         f"{share:.0%}" if share is not None and not ended else "",
         (figure(view.rate.value), "accent" if _fresh(view, now_ns) else "dim") if view.rate and not ended else "",
@@ -64,13 +64,6 @@ def row(view: AttemptView, now_ns: int, *, ticked: bool, label: str = "") -> Row
     return Row(view.attempt, cells, "dim" if view.outcome is None and view.stage is Stage.PLANNED else "")
 
 
-def name_of(view: AttemptView) -> str:
-    """The cell, with its repeat and try when there are several."""
-    repeat = f" #{view.repeat}" if view.repeat > 1 else ""
-    again = f" try {view.attempt_try}" if view.attempt_try > 1 else ""
-    return f"{view.cell_id}{repeat}{again}"
-
-
 def hosts_of(view: AttemptView) -> str:
     """Where it runs; how many hosts would do while it waits for one of several."""
     if view.placed or len(view.hosts) <= 2:
@@ -78,18 +71,11 @@ def hosts_of(view: AttemptView) -> str:
     return f"{view.nodes} of {len(view.hosts)} hosts" if view.nodes < len(view.hosts) else f"{view.nodes} hosts"
 
 
-def doing(view: AttemptView) -> str:
-    """The outcome, the program's phase while it runs, else our stage."""
-    if view.outcome is not None:
-        return f"{view.outcome.value}, spoiled" if view.spoiled else view.outcome.value
-    return view.phase.value if view.stage is Stage.RUNNING and view.phase is not None else view.stage.value
-
-
 def unit_of(view: AttemptView) -> str:
     """The unit of the figures that are shown."""
     if view.outcome is None and view.rate is not None:
         return view.rate.unit
-    return METRICS[view.metric].unit if view.metric in METRICS else view.metric
+    return view.unit
 
 
 def share_of(view: AttemptView) -> float | None:
@@ -156,7 +142,7 @@ def head(view: AttemptView, now_ns: int, gpus: Mapping[str, "GpuSpec"]) -> list[
 
 def _doing_line(view: AttemptView, now_ns: int) -> Iterable[Span]:
     mark = marks.attempt_mark(view.outcome, view.stage, spoiled=view.spoiled)
-    yield f"{mark.glyph} {doing(view)}", mark.role
+    yield f"{mark.glyph} {view.doing}", mark.role
     share = share_of(view)
     if view.outcome is None and share is not None:
         yield f" {marks.bar(share, 16)}", "busy"
@@ -256,7 +242,7 @@ def troubles(view: AttemptView, now_ns: int) -> list[Span]:
             why = f": {link.detail}" if link.detail else ""
             told.append((f"{link.host} cannot be heard for {since}{why}; its container goes on", "fail"))
     if view.refused is not None and view.outcome is None:
-        told.append((f"{view.refused.host} is held by {view.refused.holder} since {view.refused.since}", "warn"))
+        told.append((view.refused.sentence, "warn"))
     if view.stop_asked and view.outcome is None:
         told.append(("asked to stop: what runs is ended and collected", "warn"))
     if view.notice is not None and view.failure is None:

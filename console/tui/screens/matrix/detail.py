@@ -86,9 +86,7 @@ def _gpu_fits(item: Reference, entry: Entry) -> bool:
 def attempt_paras(view: AttemptView, now_ns: int) -> list[Para]:
     """An attempt of an open run, or of one that has just ended."""
     where = ", ".join(view.hosts) if view.placed or len(view.hosts) <= 2 else f"one of {len(view.hosts)} hosts"
-    again = f" try {view.attempt_try}" if view.attempt_try > 1 else ""
-    repeat = f" #{view.repeat}" if view.repeat > 1 else ""
-    spans: list[Span] = [(f"{where}{repeat}{again}  ", "bold")]
+    spans: list[Span] = [(f"{where}{view.which}  ", "bold")]
     if view.outcome is not None:
         mark = marks.attempt_mark(view.outcome, view.stage, spoiled=view.spoiled)
         spans.append(mark.span)
@@ -112,8 +110,7 @@ def attempt_paras(view: AttemptView, now_ns: int) -> list[Para]:
     spans.append((f"  {span_s(left)} left" if left else "", "dim"))
     made = [Para(tuple(spans), 2)]
     if view.refused is not None:
-        held = f"  {view.refused.host} is held by {view.refused.holder} since {view.refused.since}"
-        made.append(para(held, "warn", hang=4))
+        made.append(para(f"  {view.refused.sentence}", "warn", hang=4))
     if view.links_lost:
         made.append(para(f"  no answer from {', '.join(view.links_lost)}; it goes on there", "warn"))
     return made

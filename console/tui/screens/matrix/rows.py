@@ -207,8 +207,7 @@ def stand(work: Sequence[AttemptView], past: Sequence[Figure], *, paused: bool =
 
 def doing(view: AttemptView) -> str:
     """What an attempt does, in a word or two."""
-    word = view.phase.value if view.stage is Stage.RUNNING and view.phase is not None else view.stage.value
-    return f"{word}, stopping" if view.stop_asked else word
+    return f"{view.doing}, stopping" if view.stop_asked else view.doing
 
 
 def _active(views: Sequence[AttemptView], waiting: int, before: Stand) -> Stand:
