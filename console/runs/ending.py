@@ -20,12 +20,9 @@ from console.runs.watching import look_after, weigh
 async def finish(ledger: Ledger, act: Finish) -> None:
     """Journal the end of an attempt and leave receipts. What was collected decides; `act` may overrule it."""
     row = ledger.row()
-    overruled = None
-    if act.outcome is not None:
-        overruled = Failure(failure=act.failure or FailureClass.UNKNOWN, line=act.why)
     if row.launch is None or row.started_at_ns is None:
         outcome = act.outcome or Outcome.NOT_RUN
-        await ledger.tell(AttemptEnded(outcome=outcome, failure=overruled))
+        await ledger.tell(AttemptEnded(outcome=outcome, failure=_overruled(act, None)))
         return
     office, subject = ledger.office, ledger.subject()
     ends = part_ends(office.tail, office.folder, subject.workload, row.launch, subject.cell)
@@ -43,7 +40,7 @@ async def finish(ledger: Ledger, act: Finish) -> None:
     ended = AttemptEnded(
         outcome=act.outcome or decision.outcome,
         result=decision.result,
-        failure=overruled or decision.failure,
+        failure=_overruled(act, decision.failure) or decision.failure,
         reasons=reasons(row.findings, decision.result, collected, subject.cell),
         conditions=outcomes.conditions(
             under,
@@ -57,6 +54,11 @@ async def finish(ledger: Ledger, act: Finish) -> None:
     )
     await ledger.tell(ended)
     await _leave_receipts(ledger, row.launch, ended)
+
+
+def _overruled(act: Finish, said: Failure | None) -> Failure | None:
+    """Why we ended the attempt, when it did not end by itself."""
+    return None if act.outcome is None else outcomes.overruled(act.failure or FailureClass.UNKNOWN, act.why, said)
 
 
 def _host_conditions(ledger: Ledger) -> Mapping[str, Conditions]:

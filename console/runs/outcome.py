@@ -29,6 +29,8 @@ _GENERIC = frozenset(
 
 _ENDED = frozenset({FailureClass.KILLED, FailureClass.STOPPED})
 
+_STALLED = "no rank said why: look at the fabric between the hosts, at their kernel logs and their GPUs"
+
 _SIGNALS = {134: "aborted", 135: "bus error", 137: "killed", 139: "segmentation fault", 143: "terminated"}
 
 
@@ -88,6 +90,20 @@ def decide(launch: Launch, ends: Mapping[str, PartEnd], ahead: Mapping[str, int]
         failure=msgspec.structs.replace(first, others=(*first.others, *others)),
         speaker=speaker,
     )
+
+
+def overruled(failure: FailureClass, line: str, said: Failure | None) -> Failure:
+    """The failure of an attempt that we ended. Of one that stalled, what its ranks said stands behind it: how they were
+    ended by us says nothing."""
+    if failure is not FailureClass.STALLED:
+        return Failure(failure=failure, line=line)
+    heard = () if said is None or said.failure in _ENDED else (f"{said.failure}: {said.line}",)
+    others = tuple(
+        other
+        for other in (*heard, *(said.others if said else ()))
+        if not other.startswith(tuple(f"{kind}: " for kind in _ENDED))
+    )
+    return Failure(failure=failure, line=line, remedy=said.remedy if heard and said else _STALLED, others=others)
 
 
 def _merged(decider: Result, others: Sequence[Result]) -> Result:

@@ -6,7 +6,7 @@ from console.model.attempt import Failure, FailureClass, MetricValue, Outcome, R
 from console.model.cell import Conditions
 from console.model.launch import Launch, Part, Placement
 from console.model.profile import ContainerOptions, Image
-from console.runs.outcome import PartEnd, conditions, decide, part_failure
+from console.runs.outcome import PartEnd, conditions, decide, overruled, part_failure
 
 HEADLINE = "output_tokens_per_s"
 
@@ -150,6 +150,25 @@ def test_the_rank_that_prints_the_figure_speaks_for_all() -> None:
     decision = decide(both, {"rank0": end(failure=FailureClass.NO_RESULT), "rank1": end(value=2.0)})
     assert decision.result is not None
     assert (decision.outcome, decision.result.value()) == (Outcome.OK, 2.0)
+
+
+def test_behind_a_stall_stands_what_the_ranks_said_but_not_that_we_ended_them() -> None:
+    both = launch(part("rank0", host="n0"), part("rank1"))
+    quiet = decide(both, {"rank0": end(code=137), "rank1": end(code=143)}).failure
+    stalled = overruled(FailureClass.STALLED, "no step for 2 min", quiet)
+    assert (stalled.failure, stalled.line) == (FailureClass.STALLED, "no step for 2 min")
+    assert "no rank said why" in stalled.remedy
+    assert stalled.others == ()
+
+    ends = {
+        "rank0": end(code=137),
+        "rank1": msgspec.structs.replace(
+            end(code=143), result=told(Failure(failure=FailureClass.GPU_HANG, line="GPU Hang", remedy="look", at_ns=1))
+        ),
+    }
+    stalled = overruled(FailureClass.STALLED, "no step for 2 min", decide(both, ends).failure)
+    assert (stalled.line, stalled.remedy) == ("no step for 2 min", "look")
+    assert stalled.others == ("gpu_hang: rank1 on n1: GPU Hang",)
 
 
 def test_what_came_first_is_told_by_one_clock_where_those_of_the_hosts_are_known() -> None:
