@@ -53,3 +53,12 @@ def test_commands_that_ask_no_host_and_make_no_table_load_nothing_heavy(argv: li
     statement = f"from console.cli.main import run\nassert run({argv!r}) == 0"
 
     assert loaded_after(statement, tmp_path) & HEAVY == set()
+
+
+def test_a_look_at_hosts_asks_their_engines_without_docker_py(tmp_path: Path) -> None:
+    loaded = loaded_after(
+        "import console.desk.surveying_status, console.desk.status_look, console.desk.looking", tmp_path
+    )
+
+    assert "asyncssh" in loaded
+    assert loaded & {"docker", "requests", "urllib3", "polars", "rich"} == set()

@@ -8,16 +8,10 @@ import re
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
-import docker
-import docker.constants
-import docker.errors
-import requests.exceptions
-
 from console.fleet.engine.asking import Asking
-from console.fleet.engine.bridge import Bridge, BridgeAdapter, DialFailed, mount
 from console.fleet.engine.dial import Dial
 from console.fleet.engine.errors import (
     ContainerAbsent,
@@ -43,6 +37,11 @@ from console.model import facts
 from console.model.facts import DockerAccess
 from console.model.launch import LABEL
 
+if TYPE_CHECKING:  # docker-py and requests load with the first request that needs them; a survey needs none
+    import docker
+
+    from console.fleet.engine.bridge import Bridge
+
 T = TypeVar("T")
 
 THREADS = 8
@@ -53,6 +52,8 @@ PER_HOST = 2
 
 TIMEOUT_S = 30.0
 OLDEST_API = (1, 40)
+NEWEST_API = (1, 45)
+"""What docker-py speaks."""
 
 
 @functools.cache
@@ -251,7 +252,9 @@ class Engine:
             if not self._api:
                 self._api = self._pinned(await self.ping())
 
-    async def _ready(self) -> docker.APIClient:
+    async def _ready(self) -> "docker.APIClient":
+        from console.fleet.engine.bridge import Bridge
+
         await self._agree()
         async with self._first:
             if self._client is None:
@@ -266,10 +269,14 @@ class Engine:
             raise EngineError(
                 self.host, f"the engine speaks API {theirs}, too old", "install Docker Engine 20.10 or newer"
             )
-        ours = tuple(int(part) for part in docker.constants.DEFAULT_DOCKER_API_VERSION.split("."))
-        return ".".join(map(str, min(ours, (int(found[1]), int(found[2])))))
+        return ".".join(map(str, min(NEWEST_API, (int(found[1]), int(found[2])))))
 
-    async def _ask(self, question: Callable[[docker.APIClient], T]) -> T:
+    async def _ask(self, question: "Callable[[docker.APIClient], T]") -> T:
+        import docker.errors
+        import requests.exceptions
+
+        from console.fleet.engine.bridge import DialFailed
+
         client = await self._ready()
         async with self._turn:
             try:
@@ -284,6 +291,8 @@ class Engine:
 
     def _unreached(self, error: Exception) -> Exception:
         """The link's own error when the link broke; else what the request saw."""
+        import requests.exceptions
+
         lost = self._bridge.lost if self._bridge is not None else None
         if isinstance(error, LinkError):
             return error
@@ -295,14 +304,18 @@ class Engine:
         return EngineError(self.host, f"the engine {said}", "look again; the container may well run on", retry=True)
 
 
-def _client(bridge: Bridge, api: str, timeout_s: float) -> docker.APIClient:
+def _client(bridge: "Bridge", api: str, timeout_s: float) -> "docker.APIClient":
+    import docker
+
+    from console.fleet.engine.bridge import BridgeAdapter, mount
+
     client = docker.APIClient(base_url="unix:///bridged", version=api, timeout=timeout_s)
     client._general_configs = {}  # the operator's ~/.docker/config.json is for this machine's own engine
     mount(client, BridgeAdapter(bridge, timeout_s))
     return client
 
 
-def _read_file(host: str, client: docker.APIClient, container: str, path: str, limit: int) -> bytes:
+def _read_file(host: str, client: "docker.APIClient", container: str, path: str, limit: int) -> bytes:
     pieces, stat = client.get_archive(container, path, chunk_size=1 << 16)
     if stat and int(stat.get("size", 0)) > limit:
         pieces.close()

@@ -5,9 +5,11 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import docker.constants
 import pytest
 
 from console.fleet.engine.asking import Asking
+from console.fleet.engine.client import NEWEST_API
 from console.fleet.engine.dial import Dial
 from console.fleet.engine.errors import ContainerAbsent, EngineError, StreamLost
 from console.fleet.host import Host
@@ -126,3 +128,7 @@ async def test_an_engine_that_says_nothing_is_not_waited_for() -> None:
     async with engine.asking(timeout_s=0.05) as asking:
         with pytest.raises(EngineError, match="did not answer within"):
             await asking.table("/version")
+
+
+def test_the_newest_version_asked_for_is_the_one_docker_py_speaks() -> None:
+    assert ".".join(map(str, NEWEST_API)) == docker.constants.DEFAULT_DOCKER_API_VERSION
