@@ -38,7 +38,7 @@ class UnknownName(CatalogError):
     """A name that is not in the catalog, with the nearest that are."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"no {kind} is called {name!r}{suggestion(name, known)}")
+        super().__init__(f"no {kind} is called {name!r}{suggestion(name, known, 40)}")
         self.kind = kind
         self.name = name
 
@@ -76,12 +76,12 @@ def _likeness(wanted: str, candidate: str) -> float:
     return ratio
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """`; did you mean a or b?`, or what there is when nothing looks alike and it is little."""
+def suggestion(name: str, known: Iterable[str], few: int = 12) -> str:
+    """`; did you mean a or b?`, or what there is when nothing looks alike and it is `few` at most."""
     names = list(dict.fromkeys(known))
     close = nearest(name, names)
     if close:
         return f"; did you mean {' or '.join(close)}?"
-    if names and len(names) <= 12:
+    if names and len(names) <= few:
         return f"; there is {', '.join(sorted(names))}"
     return ""

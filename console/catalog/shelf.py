@@ -55,7 +55,8 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
             known = [image_name(ref).name for ref in (image.ref, *image.aliases)]
             if wanted in known or name in [ref.rpartition(":")[2] for ref in known]:
                 return image
-        raise UnknownName("image", name, [*self.images, *(image.ref for image in self.images.values())])
+        close = nearest(name, [*self.images, *(image.ref for image in self.images.values())])
+        raise UnknownName("image", name, close or self.images)
 
     def model(self, model_id: str) -> ModelCard:
         """A model by its id. Raises UnknownName."""

@@ -1,4 +1,4 @@
-"""The end of a run on a terminal: its result tables, its files, its exit code."""
+"""How commands end: a run with its result tables and files, a check with its problems; and the exit code of either."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,3 +29,14 @@ def report(settings: "Settings", run: str, outputs: Sequence[Path] = (), *, as_j
     if ending.ok == ending.total and ending.total:
         return Exit.DONE
     return Exit.CONNECT if ending.total and ending.unreachable == ending.total else Exit.CELL
+
+
+def print_problems(problems: Sequence[str], *, as_json: bool = False) -> Exit:
+    """What a check of files found, one line each, and the code to leave with."""
+    if as_json:
+        printing.json_rows("problems", problems)
+    for problem in () if as_json else problems:
+        printing.data(problem)
+    if not problems:
+        printing.note("no problems found")
+    return Exit.USAGE if problems else Exit.DONE

@@ -12,6 +12,7 @@ from console.health.report import HostHealth, Report, area_of, checks, remedies
 from console.model.finding import Check, Finding, State
 
 _WORST_FIRST = tuple(reversed(SEVERITY))
+_EXPLAINED = ("id", "area", "required", "explain", "detail", "source")
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -73,13 +74,17 @@ def print_checks(chosen: Sequence[Check]) -> None:
     printing.table(columns, [(check.id, check.area, check.required, check.explain) for check in chosen])
 
 
-def print_classes(name: str) -> bool:
+def print_classes(name: str, *, as_json: bool = False) -> bool:
     """A fault class of the kernel log; False when there is none of that name."""
     from console.health.kernel_log import BY_ID
 
     rule = BY_ID.get(name.removeprefix("kernel.log."))
     if rule is None:
         return False
+    if as_json:
+        words = {"id": rule.id, "category": rule.category, "state": rule.state, "means": rule.means}
+        printing.json_rows("classes", [{**words, "pattern": rule.pattern.pattern, "remedy": rule.remedy}])
+        return True
     printing.data(f"kernel.log.{rule.id} ({rule.category}, {rule.state.value})")
     printing.data(f"  {rule.means}")
     printing.data(f"  lines: {rule.pattern.pattern}")
@@ -87,19 +92,22 @@ def print_classes(name: str) -> bool:
     return True
 
 
-def explain(name: str) -> bool:
+def explain(name: str, *, as_json: bool = False) -> bool:
     """Print what a check, an area or a fault class means; `all` lists every check. False for an unknown name."""
     known = checks()
-    if name == "all":
-        print_checks(tuple(known.values()))
-        return True
-    if name in known:
-        print_explanation(known[name])
-        return True
+    one = [known[name]] if name in known else []
     inside = [check for check in known.values() if check.area == name or check.id.startswith(f"{name}.")]
-    for check in inside:
-        print_explanation(check)
-    return bool(inside) or print_classes(name)
+    chosen = list(known.values()) if name == "all" else one or inside
+    if not chosen:
+        return print_classes(name, as_json=as_json)
+    if as_json:
+        printing.json_rows("checks", [{field: getattr(check, field) for field in _EXPLAINED} for check in chosen])
+    elif name == "all":
+        print_checks(chosen)
+    else:
+        for check in chosen:
+            print_explanation(check)
+    return True
 
 
 def _print_blocks(rows: Sequence[Line], width: int) -> None:

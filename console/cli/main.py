@@ -78,6 +78,7 @@ def run(argv: Sequence[str], open_console: OpenConsole | None = None) -> int:
 
     `open_console` opens the screens; this front does not know them.
     """
+    printing.give_streams()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # a stream that tests or embedders put there
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # an odd locale must not cost the output
@@ -97,6 +98,10 @@ def run(argv: Sequence[str], open_console: OpenConsole | None = None) -> int:
         known = exits.code_of(error)
         if printing.is_unheard(error):  # the reader of our output left
             printing.silence(sys.stdout)
+            return Exit.CELL
+        if printing.is_no_room(error):
+            printing.silence(sys.stdout)
+            printing.error(f"{getattr(error, 'filename', None) or 'stdout'}: {getattr(error, 'strerror', error)}")
             return Exit.CELL
         if known is None:
             printing.note("instinct: an error nobody planned for; `instinct info` has what a report needs")

@@ -27,6 +27,12 @@ def _changes(ctx: click.Context, param: click.Parameter, value: tuple[str, ...])
     return changes
 
 
+def _expression(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty; leave it out to take every cell")
+    return value
+
+
 def _if_busy(ctx: click.Context, param: click.Parameter, value: str) -> str:
     word, equals, text = value.partition("=")
     if word == "skip" and not equals:
@@ -54,7 +60,9 @@ def cell_options(function: F) -> F:
             shell_complete=complete.hosts,
             help="Names, @groups, globs, ranges, comma between; !x excludes. Default: every host of the fleet.",
         ),
-        click.option("--only", metavar="EXPR", help="Cells to take: 'model~70B and output_len==2048'."),
+        click.option(
+            "--only", metavar="EXPR", callback=_expression, help="Cells to take: 'model~70B and output_len==2048'."
+        ),
         click.option("--image", metavar="TAG", help="Another image: a name of the catalog or a reference."),
         click.option(
             "--set", "changes", metavar="KEY=VALUE", multiple=True, callback=_changes, help="Change a parameter."

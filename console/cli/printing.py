@@ -26,6 +26,8 @@ Align = Literal["left", "right"]
 class Column(msgspec.Struct, frozen=True):
     """A column of a printed table. `shrink` columns give way first when a terminal is narrow, `keep` ones never.
 
+    Nor do the figures of a `right` one, only its heading: 1503… would read as another figure.
+
     `keep_end`: of a text that is cut, the end stays, as in names that only differ there.
     """
 
@@ -61,6 +63,18 @@ def heard_by_nobody() -> Iterator[None]:
 def is_unheard(error: BaseException) -> bool:
     """True when a terminal or a pipe was written to that is closed at the other end."""
     return isinstance(error, OSError) and error.errno in (errno.EIO, errno.EPIPE)
+
+
+def is_no_room(error: BaseException) -> bool:
+    """True when what was written to has no room left, or takes nothing at all."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+
+
+def give_streams() -> None:
+    """Let what a caller closed (`>&-`) lead nowhere: text is dropped, and no file of ours gets the number 1 or 2."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it is ours to the end
 
 
 def silence(stream: TextIO) -> None:
@@ -106,7 +120,8 @@ def table_lines(columns: Sequence[Column], rows: Sequence[Sequence[object]], wid
     headings = [column.heading for column in columns]
     widths = [max(map(cell_width, each), default=0) for each in zip(headings, *cells, strict=True)]
     if width is not None:
-        widths = _fit(columns, widths, width)
+        figures = [max(map(cell_width, each), default=0) for each in zip(*cells, strict=True)] if cells else widths
+        widths = _fit(columns, widths, figures, width)
     lines = [_line(columns, headings, widths)]
     lines += [_line(columns, row, widths) for row in cells]
     return lines
@@ -128,7 +143,8 @@ def figure(value: float | None, digits: int | None = None) -> str:
     return table_figure(value)
 
 
-def _fit(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
+def _fit(columns: Sequence[Column], widths: Sequence[int], figures: Sequence[int], width: int) -> list[int]:
+    least = [figures[i] if column.align == "right" else 0 for i, column in enumerate(columns)]
     fitted = list(widths)
     gaps = 2 * (len(columns) - 1)
     for everyone, floor in _STAGES:
@@ -136,7 +152,7 @@ def _fit(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[i
             wide = [
                 i
                 for i, column in enumerate(columns)
-                if fitted[i] > floor and not column.keep and (column.shrink or everyone)
+                if fitted[i] > max(floor, least[i]) and not column.keep and (column.shrink or everyone)
             ]
             if not wide:
                 break
@@ -183,9 +199,12 @@ def _text(value: object) -> str:
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal that stdout is; None when it is none, and nothing has to fit."""
+    """Columns of the terminal that stdout is, or what COLUMNS says; None when it is none, and nothing has to fit."""
     if not sys.stdout.isatty():
         return None
+    said = os.environ.get("COLUMNS", "")
+    if said.isascii() and said.isdigit() and int(said):
+        return int(said)
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns
     except OSError:

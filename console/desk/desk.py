@@ -32,7 +32,7 @@ def fleet(settings: Settings) -> Fleet:
 
 def hosts(fleet: Fleet, selection: str | None) -> tuple[Host, ...]:
     """The chosen hosts, every host when nothing is said. Raises FleetError on an unknown name or an empty choice."""
-    return inventory.select(fleet, selection) if selection else fleet.hosts
+    return fleet.hosts if selection is None else inventory.select(fleet, selection)
 
 
 def catalog(settings: Settings, fleet: Fleet | None = None) -> "shelf.Catalog":

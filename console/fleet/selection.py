@@ -12,11 +12,14 @@ def select(fleet: Fleet, expr: str | None = None) -> tuple[Host, ...]:
     """The hosts of an expression, each once, in the order they were asked for; all of them without one.
 
     Terms are separated by commas. `!term` takes hosts away from those named before it, or from all when it is first.
-    A term that matches nothing, and a selection that is empty, are FleetErrors.
+    A term that matches nothing, and a selection that is empty or says nothing, are FleetErrors: a script's variable
+    that was never set must not mean the whole fleet.
     """
     if not fleet.hosts:
         raise FleetError(f"{fleet.path}: no hosts in it; add one with `instinct hosts add NAME ADDRESS`")
-    terms = _terms(expr or "*")
+    terms = _terms("*" if expr is None else expr)
+    if not terms:
+        raise FleetError("the selection of hosts is empty; leave it out to mean every host")
     chosen: dict[str, Host] = {}
     if terms and terms[0].startswith("!"):
         chosen = {host.name: host for host in fleet.hosts}

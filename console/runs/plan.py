@@ -85,7 +85,7 @@ def chosen_cells(request: Request, catalog: Catalog) -> tuple[AnyCell, ...]:
     """The cells a request means, under the image and changes it asks for. Raises PlanError, the catalog's errors."""
     _check_accepted(request.accept)
     cells: list[AnyCell] = []
-    for name in request.matrices:
+    for name in dict.fromkeys(request.matrices):  # named twice is meant once: --repeat makes repeats
         cells.extend(catalog.matrix(name).cells)
     picked = select(cells, request.only) if request.only else tuple(cells)
     adapted = (adapt(catalog, cell, request.image, request.changes) for cell in picked)
@@ -104,7 +104,7 @@ def _check_accepted(names: Sequence[str]) -> None:
     known = (*CheckId, *COHORT_CHECKS, *FABRIC_CHECKS)
     for name in names:
         if name not in known and not name.startswith(f"{CheckId.PROFILE}."):
-            raise PlanError(f"--accept: no check is called {name!r}{suggestion(name, known)}")
+            raise PlanError(f"--accept: no check is called {name!r}{suggestion(name, known, len(known))}")
 
 
 def make(request: Request, catalog: Catalog, hosts: Sequence[Host], surveys: Mapping[str, HostFacts | str]) -> Plan:

@@ -1,6 +1,7 @@
 """Errors end with one clear message on stderr, nothing on stdout, and the code of their kind."""
 
 import importlib
+import json
 import socket
 import subprocess
 import sys
@@ -46,6 +47,13 @@ def test_an_error_nobody_planned_for_has_no_code() -> None:
         (["plan", "vllm-0.8.5-latency", "--server", "mi300x-2x9654", "--only", "batch_size=="], "column"),
         (["run"], "name a matrix to run, or give --resume RUN"),
         (["run", "x", "--resume", "last"], "it takes no matrices"),
+        (["run", "--resume", "last", "--hosts", "node01"], "it takes no --hosts"),
+        (["run", "--resume", "last", "--repeat", "1"], "it takes no --repeat"),
+        (["run", "--resume", "last", "--all-or-none"], "it takes no --all-or-none"),
+        (["plan", "vllm-0.8.5-latency", "--only", " "], "it is empty; leave it out"),
+        (["plan", "vllm-0.8.5-latency", "--server", "mi355x", "--accept", "xyzzy"], "there is "),
+        (["plan", "vllm-0.8.5-latency", "--server", "mi355x", "--image", "x"], "rocm6.3.1_vllm_0.8.5_20250521"),
+        (["plan", "vllm-0.8.5-latency", "--server", "mi355x", "--set", "x=1"], "gpu_memory_utilization"),
         (["run", "x", "-o", "table.doc"], "known endings"),
         (["run", "x", "-o", "nowhere/table.csv"], "there is no folder"),
         (["export", "last", "-o", "table.xml"], "known endings"),
@@ -86,6 +94,35 @@ def test_an_unknown_host_is_told_with_those_there_are(cli: "RunCli", fleet_file:
 
     assert done.code == Exit.USAGE
     assert "node01" in done.err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["hosts", "list", ""],
+        ["hosts", "test", ""],
+        ["status", " "],
+        ["clean", ""],
+        ["plan", "vllm-0.8.5-latency", "--hosts", ""],
+        ["run", "vllm-0.8.5-latency", "--hosts", ","],
+        ["health", ""],
+    ],
+    ids=" ".join,
+)
+def test_a_variable_that_was_never_set_does_not_mean_the_whole_fleet(
+    cli: "RunCli", fleet_file: Path, argv: list[str]
+) -> None:
+    done = cli(*argv)
+
+    assert done.code == (3 if argv[0] == "health" else Exit.USAGE)
+    assert done.err.startswith("instinct: the selection of hosts is empty"), done.err
+    assert done.out == ""
+
+
+def test_a_matrix_named_twice_is_planned_once(cli: "RunCli") -> None:
+    done = cli("plan", "vllm-0.8.5-throughput", "vllm-0.8.5-throughput", "--server", "mi300x-2x9654", "--json")
+
+    assert len(json.loads(done.out)) == 8
 
 
 def test_hosts_that_cannot_be_reached_end_with_three_and_are_named(cli: "RunCli", home: Path) -> None:
@@ -138,3 +175,23 @@ def test_a_reader_that_leaves_costs_no_traceback(home: Path) -> None:
 
     assert b"Traceback" not in err
     assert producer.wait(timeout=30) == Exit.CELL
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_output_that_finds_no_room_is_one_message(home: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        argv = [sys.executable, "-m", "console", "profiles", "list"]
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert done.returncode == Exit.CELL
+    assert done.stderr == "instinct: stdout: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_closed_stream_is_no_error_and_gives_its_number_to_no_file(home: Path, closed: str) -> None:
+    shell = f'exec "$0" -m console profiles list {closed}>&-'
+    done = subprocess.run(["sh", "-c", shell, sys.executable], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.startswith("kind ") or closed == "1"

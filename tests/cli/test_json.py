@@ -21,6 +21,13 @@ DATA = Path(__file__).parents[1] / "data" / "vllm"
         (["profiles", "show", "vllm-0.8.5-throughput"], {"name", "image", "cells"}),
         (["profiles", "show", "mi300x-2x9654"], {"kind", "name", "gpu"}),
         (["runs"], {"runs"}),
+        (["config", "path"], {"config", "exists"}),
+        (["config", "check"], {"problems"}),
+        (["profiles", "check"], {"problems"}),
+        (["hosts", "add", "node77", "10.0.0.77"], {"fleet", "added", "known"}),
+        (["health", "--explain", "all"], {"checks"}),
+        (["health", "--explain", "gpu.throttle"], {"checks"}),
+        (["health", "--explain", "kernel.log.gpu-reset"], {"classes"}),
         (["hosts", "list"], {"fleet", "hosts"}),
         (
             ["read-log", "vllm-throughput", str(DATA / "0.8.5" / "throughput.stdout")],

@@ -40,8 +40,8 @@ def test_a_run_prints_its_table_on_stdout_and_everything_else_on_stderr(fast_lab
 
 
 def test_a_detached_run_goes_on_alone_and_can_be_watched(fast_lab: "Lab") -> None:
-    started = fast_lab.run(*ONE_CELL, "--detach")
-    run = started.out.strip()
+    started = fast_lab.run(*ONE_CELL, "--detach", "--json")
+    run = json.loads(started.out)["run"]
 
     watched = fast_lab.run("watch", run)
 

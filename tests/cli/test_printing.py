@@ -37,6 +37,19 @@ def test_a_column_that_is_kept_is_never_cut() -> None:
     assert lines[1].startswith("16622.2 (simulated)  a lo…")
 
 
+def test_a_figure_is_never_cut_only_its_heading() -> None:
+    columns = (Column("cell", shrink=True), Column("Throughput (tokens/s)", align="right"))
+
+    assert table_lines(columns, [("llama-3.1-70b", 16622.2)], 15) == ["cell   Through…", "llam…   16622.2"]
+
+
+def test_a_terminal_is_as_wide_as_columns_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "57")
+
+    assert printing.terminal_width() == 57
+
+
 def test_text_of_hosts_cannot_act_on_the_terminal() -> None:
     lines = table_lines((Column("host"),), [("evil\x1b[2J\x1b]0;title\x07\u202e\nname",)], None)
 

@@ -1,5 +1,6 @@
 """`instinct watch --replay`: lines without a terminal, the screens on one, and speeds that are none."""
 
+import json
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,16 @@ def test_without_a_terminal_it_prints_lines_and_the_tables(store: Path, capsys: 
     assert code == 1  # one cell of that run failed
     assert "failed" in err
     assert "megatron" in out
+
+
+def test_its_results_as_json_are_all_there_is_on_stdout(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    replayed = run(["watch", "now", "--replay", "100000x", "--json", "--store", str(store)])
+    first = capsys.readouterr().out
+    watched = run(["watch", "now", "--json", "--store", str(store)])
+
+    assert (replayed, watched) == (1, 1)
+    assert json.loads(first)["rows"]
+    assert capsys.readouterr().out == first
 
 
 @pytest.mark.parametrize("speed", ["fast", "0x", "-1"])

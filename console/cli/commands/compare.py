@@ -22,9 +22,9 @@ def main(front: Front, a: str, b: str, as_json: bool) -> None:
         return
     columns = [
         Column("matrix", shrink=True),
-        Column("cell", shrink=True),
-        Column("hosts A", shrink=True),
-        Column("hosts B", shrink=True),
+        Column("cell", shrink=True, keep_end=True),
+        Column("hosts A", shrink=True, keep_end=True),
+        Column("hosts B", shrink=True, keep_end=True),
         Column("A", align="right"),
         Column("B", align="right"),
         Column("unit"),

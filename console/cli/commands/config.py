@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from console.cli import printing
+from console.cli.ending import print_problems
 from console.cli.exits import Exit
 from console.cli.framework import Front, command, group, json_option, pass_front
 from console.cli.printing import Column
@@ -17,10 +18,15 @@ def main() -> None:
 
 
 @command("path", example="instinct config path")
+@json_option
 @pass_front
-def path(front: Front) -> None:
+def path(front: Front, as_json: bool) -> None:
     """Print where the configuration file is, whether it exists or not."""
-    printing.data(str(front.settings().config.value))
+    file = front.settings().config.value
+    if as_json:
+        printing.json_object({"config": file, "exists": file.is_file()})
+    else:
+        printing.data(str(file))
 
 
 @command("show", example="instinct config show\ninstinct config show --json")
@@ -45,17 +51,14 @@ def show(front: Front, as_json: bool) -> None:
 
 @command("check", example="instinct config check\ninstinct config check ./config.toml")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
+@json_option
 @pass_front
-def check(front: Front, file: Path | None) -> Exit:
+def check(front: Front, file: Path | None, as_json: bool) -> Exit:
     """Check the configuration file, the fleet file and the own profiles; one line for each problem."""
     from console.desk import desk, settings
 
     problems = settings.check(file) if file is not None else desk.problems(front.settings())
-    for problem in problems:
-        printing.data(problem)
-    if not problems:
-        printing.note("no problems found")
-    return Exit.USAGE if problems else Exit.DONE
+    return print_problems(problems, as_json=as_json)
 
 
 @command("schema", example="instinct config schema > config.schema.json")

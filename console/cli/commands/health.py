@@ -169,8 +169,8 @@ def check(
     from console.health.report import Selection
 
     if explain is not None:
-        return _explain(explain)
-    if sum(map(bool, (hosts, local, bundles))) > 1:
+        return _explain(explain, as_json=as_json)
+    if sum((hosts is not None, local, bool(bundles))) > 1:
         raise click.UsageError("HOSTS, --local and --bundle exclude each other")
     question = Question(
         selection=Selection(_names(only), _names(skip)),
@@ -219,10 +219,10 @@ def _print(report: "Report", form: str, output: Path | None, *, everything: bool
         printing.data(RENDERERS[form](report), nl=False)
 
 
-def _explain(name: str) -> int:
+def _explain(name: str, *, as_json: bool) -> int:
     from console.cli import health_text
 
-    if health_text.explain(name):
+    if health_text.explain(name, as_json=as_json):
         return 0
     raise click.UsageError(f"no check, area or fault class is called {name!r}; --explain all lists the checks")
 

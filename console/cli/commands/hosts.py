@@ -41,7 +41,10 @@ def list_(front: Front, hosts: str | None, as_json: bool) -> None:
         (h.name, h.address, h.user, h.port, h.jump, h.groups, h.server, h.model_cache, h.scratch, h.sudo or "never")
         for h in chosen
     ]
-    printing.table([Column(name, shrink=name in ("address", "model cache", "scratch")) for name in columns], rows)
+    printing.table(
+        [Column(name, shrink=name in ("address", "model cache", "scratch"), keep=name == "host") for name in columns],
+        rows,
+    )
 
 
 @command(
@@ -61,6 +64,7 @@ def list_(front: Front, hosts: str | None, as_json: bool) -> None:
     help="Add every host of an ssh configuration; ~/.ssh/config without FILE.",
 )
 @click.option("--from-ansible", metavar="FILE", type=click.Path(path_type=Path), help="Add every host of an inventory.")
+@json_option
 @pass_front
 def add(
     front: Front,
@@ -72,6 +76,7 @@ def add(
     groups: tuple[str, ...],
     from_ssh_config: str | None,
     from_ansible: Path | None,
+    as_json: bool,
 ) -> None:
     """Add hosts to the fleet file, which is made when absent: one by hand, or all that another tool knows.
 
@@ -96,7 +101,9 @@ def add(
         printing.note(text)
     for known in done.known:
         printing.note(f"{known} is in the fleet file already; left as it is")
-    for added in done.added:
+    if as_json:
+        printing.json_object({"fleet": done.path, "added": done.added, "known": done.known})
+    for added in () if as_json else done.added:
         printing.data(added)
     printing.note(f"{done.path}: {len(done.added)} added; next: instinct hosts trust")
 

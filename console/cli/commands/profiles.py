@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from console.cli import complete, printing
+from console.cli.ending import print_problems
 from console.cli.exits import Exit
 from console.cli.framework import Front, command, group, json_option, pass_front
 from console.cli.printing import Column
@@ -60,17 +61,14 @@ def show(front: Front, name: str, as_json: bool) -> None:
 
 
 @command("check", example="instinct profiles check\ninstinct profiles check --profiles ./mine")
+@json_option
 @pass_front
-def check(front: Front) -> Exit:
+def check(front: Front, as_json: bool) -> Exit:
     """Check the shipped and the own profiles; one line for each problem, with file and key."""
     from console.desk import desk
 
     problems = desk.profile_problems(front.settings())
-    for problem in problems:
-        printing.data(problem)
-    if not problems:
-        printing.note("no problems found")
-    return Exit.USAGE if problems else Exit.DONE
+    return print_problems(problems, as_json=as_json)
 
 
 @command("schema", example="instinct profiles schema > profiles.schema.json")

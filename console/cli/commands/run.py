@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from console.cli import asking, complete, printing
 from console.cli.exits import Exit
@@ -61,6 +62,8 @@ def main(
     from console.desk import history, tables
 
     _check_combination(matrices, resume, detach, outputs)
+    if resume:
+        _check_nothing_else_said()
     settings = front.settings()
     for output in outputs:
         tables.check_ending(output)
@@ -69,7 +72,7 @@ def main(
         return Exit.DONE if asyncio.run(follow.conduct_unseen(settings, run)) else Exit.INTERRUPTED
     asked = request(matrices, said, label=label, fetch=fetch)
     if detach:
-        return _detach(settings, run or asyncio.run(open_new(settings, asked, None)))
+        return _detach(settings, run or asyncio.run(open_new(settings, asked, None)), as_json=as_json)
     run, ended = asyncio.run(_foreground(settings, run, asked))
     if not ended:
         printing.note(follow.LEFT.format(run=run))
@@ -121,11 +124,23 @@ def _check_combination(matrices: tuple[str, ...], resume: str | None, detach: bo
         raise click.UsageError("a detached run writes no file; use `instinct export RUN -o FILE` when it has ended")
 
 
-def _detach(settings: "Settings", run: str) -> Exit:
+def _check_nothing_else_said() -> None:
+    """What a run is to do was said when it was planned; said again it would do nothing, and not be noticed."""
+    context = click.get_current_context()
+    free = {"resume", "detach", "outputs", "conductor", "as_json"}
+    for param in context.command.params:
+        if context.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE and param.name not in free:
+            raise click.UsageError(f"--resume carries on a run as it was planned; it takes no {param.opts[0]}")
+
+
+def _detach(settings: "Settings", run: str, *, as_json: bool) -> Exit:
     from console.desk import launching
 
     process = launching.detach(settings, run)
     asyncio.run(launching.wait_for_conductor(settings, run, process))
-    printing.data(run)
+    if as_json:
+        printing.json_object({"run": run})
+    else:
+        printing.data(run)
     printing.note(f"{run} goes on without this terminal; follow it with `instinct watch {run}`")
     return Exit.DONE

@@ -17,7 +17,7 @@ def main(front: Front, as_json: bool) -> None:
         printing.json_rows("runs", summaries)
         return
     columns = [
-        Column("run"),
+        Column("run", keep=True),
         Column("label", shrink=True),
         Column("opened"),
         Column("state"),

@@ -84,7 +84,7 @@ def main(
     from console.desk import surveying_status
     from console.desk.loop import finished
 
-    look = finished(surveying_status.of_hosts(settings, hosts or _sides(diff), asking.asker()))
+    look = finished(surveying_status.of_hosts(settings, _sides(diff) if hosts is None else hosts, asking.asker()))
     return _show(settings, look, wide, by_gpu, diff, as_json)
 
 
