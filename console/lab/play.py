@@ -29,7 +29,7 @@ class Play:
         self._at = 0.0
         self._late = 0
         self._end = math.inf if deadline_s is None else deadline_s
-        self._spare = PATIENCE_S * clock.speed
+        self._spare = PATIENCE_S * clock.pace()
 
     async def perform(self, program: Program) -> tuple[int, bool]:
         """The exit code of the program, and whether it was killed for memory."""

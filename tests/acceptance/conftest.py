@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 
 from console.cli.main import run as run_cli
+from console.lab.clock import Clock, HostClock
 from console.lab.faults import Fault
 from console.lab.up import Lab
 
@@ -34,7 +35,7 @@ ANOTHER_IMAGE = "rocm6.3.1_vllm_0.8.5_20250513"
 """An image of the catalog that no host of the lab has."""
 PATIENCE_S = 90.0
 SLOW = 12.0
-"""At this speed a row takes long enough to be met while it goes on, however busy the machine is."""
+"""At this speed a row comes into sight within a moment, and takes long enough to be met while it goes on."""
 STILL = 1e-6
 """At this speed nothing ends by itself."""
 
@@ -60,6 +61,7 @@ class Played:
         self.lab = lab
         self.home = base / "home"
         self._loop = loop
+        self._slowed, self._fast = lab.clock, lab.clock.speed
 
     @property
     def fleet(self) -> Path:
@@ -72,17 +74,27 @@ class Played:
         return list(self.lab.machines)
 
     @contextmanager
-    def slowly(self) -> Iterator[None]:
-        """Programs take their time for as long as the block lasts, and hurry to their ends afterwards."""
-        fast, self.lab.clock.speed = self.lab.clock.speed, SLOW
+    def slowly(self, host: str | None = None) -> Iterator[None]:
+        """Programs (of one host) take their time as long as the block lasts, and hurry to their ends afterwards."""
+        clock = self.lab.clock
+        if host is not None:
+            clock = Clock(self._fast)
+            self.lab.machines[host].clock = HostClock(clock)
+        clock.speed, self._slowed = SLOW, clock
         try:
             yield
         finally:
-            self.lab.clock.speed = fast
+            clock.speed = self._fast
+            if host is not None:
+                self.lab.machines[host].clock = HostClock(self.lab.clock)
 
     def stand_still(self) -> None:
         """No program goes on from here to the end of `slowly`."""
-        self.lab.clock.speed = STILL
+        self._slowed.speed = STILL
+
+    def go_on(self) -> None:
+        """Programs go at the lab's own speed although the block is `slowly`."""
+        self._slowed.speed = self._fast
 
     def meet(self, process: "subprocess.Popen[str]", pattern: str) -> str:
         """As `read_until`, and what is going on then goes on to the end of `slowly`."""

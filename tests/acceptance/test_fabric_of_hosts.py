@@ -91,6 +91,7 @@ def test_a_rail_may_be_left_out_and_the_check_may_be_left_out(lab: "Played") -> 
         none = proofs(lab)
 
     assert without_rail.code == 0, without_rail.err
+    assert "socket_fallback" not in str(without_rail.json["rows"][0]["validity"])
     assert [item.wire.from_rail.interface for item in proof.wires if "rail3" in item.wire.from_rail.interface] == []
     assert unchecked.code == 0, unchecked.err
     assert none == []

@@ -85,7 +85,7 @@ def test_readings_are_there_while_it_runs_and_after_and_outlive_a_killed_conduct
     asked = settings.load(Options(config=lab.home), {"INSTINCT_STORE": str(store)})
     with lab.slowly():
         process = lab.start("run", *kit.one_cell, "--hosts", CLEAN)
-        run = kit.run_id(kit.read_until(process, rf"on {CLEAN}: (loading|measuring)"))
+        run = kit.run_id(lab.meet(process, rf"on {CLEAN}: (loading|measuring)"))
         live = kit.eventually(lambda: _live(asked, store))
         process.kill()
         kit.end(process)

@@ -2,17 +2,21 @@
 
 import os
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from console.lab.faults import Fault
+from console.runs import conductor, prepare
+from console.store.paths import StateFolder
+from console.store.tail import Tail
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Kit, LabOf, Played
 
 FIRST, SECOND, BALANCED = "lab-mi300x-01", "lab-mi300x-02", "lab-mi325x-01"
-SLOW_TO_END = "on {host}: (loading|measuring)"
+AT_WORK = "on {host}: (loading|measuring)"
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +29,15 @@ def other_store(lab: "Played") -> dict[str, str]:
     return {"INSTINCT_STORE": str(lab.home / "other"), "INSTINCT_OPERATOR": "somebody@else"}
 
 
-def test_a_host_that_another_console_holds_is_skipped_and_its_holder_named(lab: "Played", kit: "Kit") -> None:
-    with lab.slowly():
+def test_a_host_that_another_console_holds_is_skipped_and_its_holder_named(
+    lab: "Played", kit: "Kit", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "SETTLE_S", 0.5)
+    with lab.slowly(FIRST):
         holder = lab.start("run", *kit.one_cell, "--hosts", FIRST)
-        run = kit.run_id(kit.read_until(holder, SLOW_TO_END.format(host=FIRST)))
-        other = lab.start("run", *kit.one_cell, "--hosts", f"{FIRST},{SECOND}", "--json", **other_store(lab))
-        kit.read_until(other, f"on {FIRST}: not run: ")
-    held, refused = kit.end(holder), kit.end(other)
+        run = kit.run_id(lab.meet(holder, AT_WORK.format(host=FIRST)))
+        refused = lab.run("run", *kit.one_cell, "--hosts", f"{FIRST},{SECOND}", "--json", **other_store(lab))
+    held = kit.end(holder)
 
     rows = {row["hosts"][0]: row for row in refused.json["rows"]}
     assert held.code == 0, held.err
@@ -62,7 +68,7 @@ def test_two_consoles_that_start_at_once_never_share_a_host(lab: "Played", kit: 
 def test_waiting_for_a_busy_host_measures_both_one_after_the_other(lab: "Played", kit: "Kit") -> None:
     with lab.slowly():
         holder = lab.start("run", *kit.one_cell, "--hosts", FIRST, "--json")
-        kit.read_until(holder, SLOW_TO_END.format(host=FIRST))
+        lab.meet(holder, AT_WORK.format(host=FIRST))
         waiting = lab.start("run", *kit.one_cell, "--hosts", FIRST, "--if-busy", "wait", "--json", **other_store(lab))
         said = kit.read_until(waiting, "is held by|waiting for the GPUs")
     first, second = kit.end(holder), kit.end(waiting)
@@ -75,7 +81,7 @@ def test_waiting_for_a_busy_host_measures_both_one_after_the_other(lab: "Played"
 def test_clean_leaves_what_another_store_started(lab: "Played", kit: "Kit") -> None:
     with lab.slowly():
         holder = lab.start("run", *kit.one_cell, "--hosts", FIRST, **other_store(lab))
-        kit.read_until(holder, SLOW_TO_END.format(host=FIRST))
+        lab.meet(holder, AT_WORK.format(host=FIRST))
         cleaned = lab.run("clean", "--json")
         left = lab.containers()
     kit.end(holder)
@@ -157,14 +163,18 @@ def test_all_or_none_runs_everything_when_nothing_is_in_the_way(lab: "Played", k
     assert [row["state"] for row in done.json["rows"]] == ["ok", "ok"]
 
 
-def test_nothing_is_started_after_until_and_what_had_begun_is_measured(lab: "Played", kit: "Kit") -> None:
-    with lab.slowly():
-        wish = (kit.one_cell[0], "--only", "model~70B", "--hosts", FIRST)
-        process = lab.start("run", *wish, "--until", "+20s", "--json")
-        kit.read_until(process, SLOW_TO_END.format(host=FIRST))
-        begun = time.monotonic()
-        kit.eventually(lambda: time.monotonic() > begun + 20)
-    ended = kit.end(process)
+def test_nothing_is_started_after_until_and_what_had_begun_is_measured(
+    lab: "Played", kit: "Kit", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hours_later_once_a_row_runs() -> int:
+        with Tail(StateFolder.open(lab.home / "store")) as tail:
+            runs = [run.run for run in tail.runs() if run.label == "until"]
+            begun = any(row.started_at_ns for run in runs for row in tail.attempts(run))
+        return time.time_ns() + (7200 * 1_000_000_000 if begun else 0)
+
+    monkeypatch.setattr(conductor, "time", SimpleNamespace(time_ns=hours_later_once_a_row_runs))
+    wish = (kit.one_cell[0], "--only", "model~70B", "--hosts", FIRST, "--until", "+1h", "--label", "until")
+    ended = lab.run("run", *wish, "--json")
 
     rows = ended.json["rows"]
     assert ended.code == 1, ended.err

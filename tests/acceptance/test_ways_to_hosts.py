@@ -37,6 +37,10 @@ class OwnFleet:
         """An ssh configuration with these lines first."""
         self.ssh.write_text(f"{first}\nHost *\n  User lab\n  IdentityFile {self.key}\n  IdentitiesOnly yes\n")
 
+    def impatient(self, name: str, port: int) -> None:
+        """An ssh configuration with this host, which is given up within a second of silence; the others are not."""
+        self.configure(f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  ConnectTimeout 1\n")
+
     def hosts(self, **tables: str) -> None:
         """A fleet of `good`, which is a host of the lab, and these."""
         good = (
@@ -44,7 +48,7 @@ class OwnFleet:
             'model_cache = "/data/huggingface"\nserver = "mi300x-2x9554"\n'
         )
         more = "".join(f"[hosts.{name}]\n{table}\n" for name, table in tables.items())
-        self.file.write_text(f'[ssh]\nconfig = "{self.ssh}"\nconnect_timeout_s = 1.0\n{good}{more}')
+        self.file.write_text(f'[ssh]\nconfig = "{self.ssh}"\n{good}{more}')
 
     def run(self, *argv: str) -> "Ran":
         """A command on this fleet."""
@@ -72,11 +76,11 @@ def silent() -> Iterator[int]:
 
 
 @pytest.fixture
-def closed() -> int:
-    """A port nothing listens on."""
-    with socket.socket() as gone:
-        gone.bind(("127.0.0.1", 0))
-        return int(gone.getsockname()[1])
+def closed() -> Iterator[int]:
+    """A port nothing listens on, nor does anybody else while the test runs."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
 def problem_of(done: "Ran", host: str) -> str:
@@ -147,8 +151,9 @@ def test_an_unreachable_host_is_told_apart_by_what_happened(
     stranger = tmp_path / "stranger"
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(stranger))
     stranger.chmod(0o600)
+    own.impatient("silent", silent)
     own.hosts(
-        silent=f'address = "127.0.0.1"\nport = {silent}',
+        silent="",
         closed=f'address = "127.0.0.1"\nport = {closed}',
         nameless='address = "no-such-host.invalid"',
         stranger=f'address = "127.0.0.1"\nport = {own.port}\nidentity = "{stranger}"',
@@ -175,7 +180,8 @@ def test_a_host_that_never_answers_is_a_row_and_the_others_are_measured(
     own: OwnFleet, kit: "Kit", silent: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "REACH_S", 0.5)
-    own.hosts(silent=f'address = "127.0.0.1"\nport = {silent}')
+    own.impatient("silent", silent)
+    own.hosts(silent="")
 
     done = own.run("run", kit.one_cell[0], "--only", "model~70B and output_len in (2000, 4096)", "--json")
 
