@@ -66,8 +66,9 @@ def _reaches(nic: Nic, master: str) -> bool:
 
 def _devices(env: Mapping[str, str], nics: Sequence[Nic], up: Mapping[str, bool]) -> tuple[str, ...]:
     there = [nic.rdma for nic in nics if nic.rdma and up.get(nic.rdma)]
-    wanted = [one.partition(":")[0] for one in env.get("NCCL_IB_HCA", "").lstrip("=").split(",") if one]
-    return tuple(name for name in there if not wanted or name in wanted)
+    spec = env.get("NCCL_IB_HCA", "")
+    named = [one.partition(":")[0] for one in spec.lstrip("^=").split(",") if one]
+    return tuple(name for name in there if not named or (name in named) != spec.startswith("^"))
 
 
 def lines(

@@ -253,6 +253,8 @@ class Validity(StrEnum):
     PREFIX_CACHE_HITS = "prefix_cache_hits"
     RESULT_MISMATCH = "result_mismatch"
     SOCKET_FALLBACK = "socket_fallback"
+    NO_GPU_DIRECT = "no_gpu_direct"
+    NETWORK_UNKNOWN = "network_unknown"
     IMAGE_UNPINNED = "image_unpinned"
     LOG_GAP = "log_gap"
     POWER_LIMITED = "power_limited"

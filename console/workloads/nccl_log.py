@@ -27,7 +27,7 @@ class NcclLog:
         self.network: str | None = None
         self.sockets: str = ""
         self.loopback: str = ""
-        self.without_gdr = False
+        self.without_gdr: str = ""
 
     def read(self, line: Line) -> Symptom | None:
         """Take in a line; a symptom when the bootstrap goes over the loopback of one of several nodes."""
@@ -40,7 +40,8 @@ class NcclLog:
             if via[1] == "Socket":
                 self.sockets = self.sockets or _shown(text)
             elif via[3] is None:
-                self.without_gdr = True
+                self.without_gdr = self.without_gdr or _shown(text)
+            self.network = self.network or via[1]
         elif "Using network " in text and (network := _NETWORK.search(text)) is not None:
             self.network = network[1]
             if network[1] == "Socket" and (self.nodes or 1) > 1:
@@ -63,10 +64,18 @@ class NcclLog:
         )
 
     def reasons(self) -> list[Reason]:
-        """Data between nodes went over TCP sockets: the figure does not count."""
-        if not self.sockets:
+        """Data between nodes went over TCP sockets: the figure does not count. RDMA past the GPUs is a note."""
+        if self.sockets:
+            return [Reason(Validity.SOCKET_FALLBACK, f"RCCL moved data between nodes over TCP sockets: {self.sockets}")]
+        if self.without_gdr:
+            return [Reason(Validity.NO_GPU_DIRECT, f"RCCL used RDMA without GPUDirect: {self.without_gdr}")]
+        return []
+
+    def silence(self) -> list[Reason]:
+        """A note on a run over several nodes in whose log RCCL never said which network it took."""
+        if self.network is not None or (self.nodes or 1) < 2:
             return []
-        return [Reason(Validity.SOCKET_FALLBACK, f"RCCL moved data between nodes over TCP sockets: {self.sockets}")]
+        return [Reason(Validity.NETWORK_UNKNOWN, "RCCL did not say which network it used: no 'Using network' line")]
 
 
 def _shown(text: str) -> str:

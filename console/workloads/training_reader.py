@@ -109,11 +109,13 @@ class TrainingReader(ABC):
             for _ in self._read(line):
                 pass
         figures = self.figures(files) if self.prints else Figures()
+        failure = self._failure(figures, exit_code)
+        silence = self.nccl.silence() if failure is None else ()
         return Result(
             headline=self.metric,
             values=(*figures.values, *values_of(self.steps)),
-            failure=self._failure(figures, exit_code),
-            reasons=(*figures.reasons, *self._reasons()),
+            failure=failure,
+            reasons=(*figures.reasons, *self._reasons(), *silence),
             engine_version=self.version,
             measured_from_ns=self.entered.get(Phase.MEASURING) or None,
             measured_to_ns=self.entered.get(Phase.FINISHED) or None,

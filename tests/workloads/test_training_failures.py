@@ -183,6 +183,32 @@ def test_a_fallback_to_sockets_spoils_several_nodes_only(
     assert (Validity.SOCKET_FALLBACK in {reason.reason for reason in got.reasons if reason.spoils}) == spoiled
 
 
+@pytest.mark.parametrize(
+    ("nodes", "said", "noted"),
+    [
+        (2, INIT, []),
+        (2, INIT.replace("/GDRDMA", ""), [Validity.NO_GPU_DIRECT]),
+        (2, "", [Validity.NETWORK_UNKNOWN]),
+        (1, "", []),
+    ],
+    ids=["rdma", "without gpudirect", "nothing said", "one node"],
+)
+def test_what_rccl_said_of_its_network_or_did_not_say_is_noted(
+    nodes: int, said: str, noted: list[Validity], make_cell: MakeCell, read: Read
+) -> None:
+    cell = make_cell("megatron-llama", metric="tflops_per_s_per_gpu", nodes=nodes, **LLAMA)
+    part = "rank1" if nodes == 2 else "main"
+    got = read("megatron-llama", (said + RUN).encode(), cell=cell, part=part, exit_code=0).result
+    reasons = [item for item in got.reasons if item.reason in (Validity.NO_GPU_DIRECT, Validity.NETWORK_UNKNOWN)]
+    assert [item.reason for item in reasons] == noted
+    assert not any(item.spoils for item in reasons)
+
+
+def test_a_job_that_failed_is_not_asked_for_its_network(make_cell: MakeCell, read: Read) -> None:
+    cell = make_cell("megatron-llama", metric="tflops_per_s_per_gpu", nodes=2, **LLAMA)
+    assert read("megatron-llama", b"", cell=cell, part="rank1", exit_code=1).result.reasons == ()
+
+
 def test_a_channel_over_sockets_says_so_without_a_cell_too(read: Read) -> None:
     [reason] = read("megatron-llama", (SOCKETS + OVER_SOCKETS + RUN).encode()).result.reasons
     assert reason.reason is Validity.SOCKET_FALLBACK

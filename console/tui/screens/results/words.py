@@ -53,6 +53,8 @@ REASON: Mapping[Validity, str] = {
     Validity.PREFIX_CACHE_HITS: "cached prefixes made it look faster",
     Validity.RESULT_MISMATCH: "log and result file disagree",
     Validity.SOCKET_FALLBACK: "ranks talked over sockets instead of RDMA",
+    Validity.NO_GPU_DIRECT: "data between hosts went through the hosts' memory",
+    Validity.NETWORK_UNKNOWN: "which network carried the data between hosts is not known",
     Validity.IMAGE_UNPINNED: "no digest says which image ran",
     Validity.LOG_GAP: "a piece of the log is missing",
     Validity.POWER_LIMITED: "the GPUs ran at their power limit",
