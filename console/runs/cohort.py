@@ -1,7 +1,7 @@
 """Hosts of one placement held against each other: what one host alone cannot show. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from console.model.facts import HostFacts, Known, Unknown, value_or
 from console.model.finding import Effect, Finding, State
@@ -11,12 +11,13 @@ from console.workloads.fabric import NO_WISH, FabricWish
 
 NETWORK = "cohort.network"
 DRIVER = "cohort.driver"
+ROCM = "cohort.rocm"
 RDMA = "cohort.rdma"
 GID = "cohort.gid"
 MTU = "cohort.mtu"
 PORT = "cohort.port"
 SHARED = "cohort.shared"
-CHECKS = (NETWORK, DRIVER, RDMA, GID, MTU, PORT, SHARED)
+CHECKS = (NETWORK, DRIVER, ROCM, RDMA, GID, MTU, PORT, SHARED)
 
 
 def cohort(
@@ -129,28 +130,43 @@ def _ports(first: HostFacts, ports: Sequence[int]) -> list[Finding]:
     return found
 
 
-def _drivers(facts: Sequence[HostFacts]) -> list[Finding]:
-    versions = {
-        item.host: item.driver.amdgpu_version.value for item in facts if isinstance(item.driver.amdgpu_version, Known)
-    }
-    if len(set(versions.values())) < 2:
-        return []
-    first = facts[0].host
-    expected = versions.get(first, "")
-    return [
-        Finding(
+def _drivers(facts: Sequence[HostFacts]) -> Iterator[Finding]:
+    """One driver under all ranks; a version that cannot be read is no agreement. The host's ROCm is only noted."""
+    drivers = {item.host: item.driver.amdgpu_version for item in facts}
+    yield from _unlike(drivers, DRIVER, "amdgpu", "one job, one driver", Effect.SPOIL)
+    rocm = {item.host: item.driver.rocm_version for item in facts}
+    yield from _unlike(rocm, ROCM, "host ROCm", "programs use the image's own ROCm", Effect.NOTE)
+    if mute := [host for host, version in drivers.items() if isinstance(version, Unknown)]:
+        yield Finding(
             check=DRIVER,
-            host=host,
-            state=State.FAIL,
-            seen=f"amdgpu {version}",
-            expected=f"{expected}, as on {first}",
+            host=mute[0],
+            state=State.UNKNOWN,
+            seen=f"amdgpu's version is not known on {', '.join(mute)}",
+            expected="one driver on every host",
             source="one job, one driver",
-            remedy="bring the hosts to one driver release",
-            effect=Effect.SPOIL,
+            remedy="cat /sys/module/amdgpu/version; modinfo amdgpu",
+            effect=Effect.NOTE,
         )
-        for host, version in versions.items()
-        if version != expected
-    ]
+
+
+def _unlike(
+    found: Mapping[str, Known[str] | Unknown], check: str, what: str, source: str, effect: Effect
+) -> Iterator[Finding]:
+    """Hosts that differ from the first one that is known."""
+    versions = {host: version.value for host, version in found.items() if isinstance(version, Known)}
+    first, expected = next(iter(versions.items()), ("", ""))
+    for host, version in versions.items():
+        if version != expected:
+            yield Finding(
+                check=check,
+                host=host,
+                state=State.WARN if effect is Effect.NOTE else State.FAIL,
+                seen=f"{what} {version}",
+                expected=f"{expected}, as on {first}",
+                source=source,
+                remedy="bring the hosts to one driver release",
+                effect=effect,
+            )
 
 
 def _rdma(facts: Sequence[HostFacts], fabric: Mapping[str, Fabric]) -> list[Finding]:

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from console.model.fabric import Rail
-from console.model.facts import HostFacts, Known, Nic, ProviderLibrary, RdmaDevice, RdmaPort
+from console.model.facts import Driver, HostFacts, Known, Nic, ProviderLibrary, RdmaDevice, RdmaPort
 from console.model.finding import Effect, State
 from console.model.launch import Launch, Mount, Placement, Seat
-from console.runs.cohort import MTU, NETWORK, PORT, cohort
+from console.runs.cohort import DRIVER, MTU, NETWORK, PORT, ROCM, cohort
 from console.runs.fabric import choose, free_port
 from console.runs.fabric_orders import PAYLOAD_BYTES, Errand
 from console.runs.fabric_program import MARK
@@ -96,6 +96,33 @@ def test_a_host_without_the_wished_interface_is_named_with_what_it_has() -> None
     (finding,) = [item for item in cohort(hosts, choose(hosts, wish), wish=wish) if item.check == NETWORK]
     assert (finding.host, finding.effect) == ("b", Effect.BLOCK)
     assert "eno1, rail0" in finding.seen
+
+
+def test_one_job_wants_one_driver_and_says_of_rocm_and_of_what_cannot_be_read() -> None:
+    def version(text: str) -> Known[str]:
+        return Known(text, "modinfo")
+
+    def seen(**drivers: Driver) -> list[tuple[str, str, State, Effect, str]]:
+        hosts = [
+            msgspec.structs.replace(facts(name, place), driver=of)
+            for place, (name, of) in enumerate(drivers.items(), 1)
+        ]
+        found = cohort(hosts, choose(hosts))
+        return [
+            (item.check, item.host, item.state, item.effect, item.seen)
+            for item in found
+            if item.check in (DRIVER, ROCM)
+        ]
+
+    old = Driver(amdgpu_version=version("6.8.5"), rocm_version=version("6.3.1"))
+    new = Driver(amdgpu_version=version("6.10.5"), rocm_version=version("6.4.0"))
+    bare = Driver(rocm_version=version("6.3.1"))
+    assert seen(a=old, b=old) == []
+    assert seen(a=old, b=new) == [
+        (DRIVER, "b", State.FAIL, Effect.SPOIL, "amdgpu 6.10.5"),
+        (ROCM, "b", State.WARN, Effect.NOTE, "host ROCm 6.4.0"),
+    ]
+    assert seen(a=old, b=bare) == [(DRIVER, "b", State.UNKNOWN, Effect.NOTE, "amdgpu's version is not known on b")]
 
 
 def test_libraries_of_vendors_come_from_the_host_and_images_have_those_of_others() -> None:
