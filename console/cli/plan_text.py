@@ -117,10 +117,12 @@ def _attempt(
     yield _field("image", f"{attempt.image.ref}" + (f" ({attempt.image.digest})" if attempt.image.digest else ""))
     yield _field("model", f"{attempt.model.id}  {attempt.model.precision}")
     measuring = "unknown" if attempt.expected_s is None else duration(attempt.expected_s)
-    fetch = duration(attempt.fetch_s) if attempt.fetch_bytes else "none"
+    fetch = duration(attempt.fetch_s) if attempt.fetch_bytes else "" if attempt.fetches_unsized else "none"
+    if attempt.fetches_unsized:
+        fetch += " and a download of unknown size" if fetch else "of unknown size"
     yield _field("time", f"fetch {fetch}, start-up {duration(attempt.startup_s)}, measuring {measuring}")
     to_fetch = f", {binary_size(attempt.fetch_bytes)} of it to fetch" if attempt.fetch_bytes else ""
-    yield _field("disk", f"{binary_size(attempt.disk_bytes)} for image and model{to_fetch}")
+    yield _field("disk", _disk(attempt) + to_fetch)
     if cell.recipe != "exact":
         yield _field("recipe", f"{cell.recipe}: {cell.recipe_source}".rstrip(": "))
     for deviation in cell.deviations:
@@ -132,6 +134,14 @@ def _attempt(
     for finding in attempt.findings:
         if finding.state is not State.PASS:
             yield _finding(finding, accepted)
+
+
+def _disk(attempt: "PlannedAttempt") -> str:
+    unsized = " and ".join(attempt.unsized)
+    if not unsized:
+        return f"{binary_size(attempt.disk_bytes)} for image and model"
+    known = f"{binary_size(attempt.disk_bytes)} and " if attempt.disk_bytes else ""
+    return f"{known}an unknown size for the {unsized}, which no source states"
 
 
 def _fabric(seats: Sequence[Seat]) -> Iterator[str]:

@@ -69,6 +69,24 @@ class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):
         """Room the image and the model take on the host, bytes."""
         return (self.image.unpacked_bytes or 0) + (0 if self.model.inside_image else self.model.disk_bytes or 0)
 
+    @property
+    def unsized(self) -> tuple[str, ...]:
+        """Of image and model, what takes room that no source states: `disk_bytes` and `fetch_bytes` lack it."""
+        needs_model = self.need is not None and self.need.model_files and not self.model.inside_image
+        found = (
+            ("image", self.image.unpacked_bytes is None),
+            ("model", needs_model and self.model.disk_bytes is None),
+        )
+        return tuple(name for name, lacks in found if lacks)
+
+    @property
+    def fetches_unsized(self) -> bool:
+        """Something that no source states the size of is still to be fetched."""
+        missing = {finding.check for finding in self.findings if finding.state is not State.PASS}
+        return (CheckId.IMAGE_PRESENT in missing and self.image.compressed_bytes is None) or (
+            CheckId.MODEL_CACHED in missing and "model" in self.unsized
+        )
+
     def effects(self, effect: Effect, accepted: Sequence[str] = ()) -> tuple[Finding, ...]:
         """Findings of one effect, without those accepted by name."""
         return tuple(item for item in self.findings if item.effect is effect and item.check not in accepted)
@@ -260,6 +278,7 @@ def _attempt_json(attempt: PlannedAttempt) -> dict[str, Any]:
         "startup_s": attempt.startup_s,
         "fetch_s": attempt.fetch_s,
         "disk_bytes": attempt.disk_bytes,
+        "unsized": list(attempt.unsized),
         "deviations": list(attempt.cell.deviations),
         "findings": [msgspec.to_builtins(item) for item in attempt.findings],
     }

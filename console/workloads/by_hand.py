@@ -48,7 +48,11 @@ def _train_fsdp(words: Sequence[str], env: Mapping[str, str], folder: str) -> li
 
 
 def _torchtitan(words: Sequence[str], env: Mapping[str, str], folder: str) -> list[str]:
-    repository, _, tokenizer, file, *settings = words
+    repository, revision, tokenizer, file, *settings = words
+    load = (
+        f'from huggingface_hub import *; snapshot_download("{repository}", revision="{revision}", '
+        f'allow_patterns="{file}", local_dir="/tmp/tokenizer")'
+    )
     edits = []
     for setting in settings:
         key, _, value = setting.partition("=")
@@ -56,7 +60,8 @@ def _torchtitan(words: Sequence[str], env: Mapping[str, str], folder: str) -> li
     return [
         f"cd {shlex.quote(folder)}",
         "pip install -r requirements.txt",
-        f"hf download {repository} {file} --local-dir /tmp/tokenizer  # export HF_TOKEN before",
+        # not on the command line: `huggingface-cli` became `hf` in the middle of 2025
+        f"python3 -c {shlex.quote(load)}  # export HF_TOKEN before",
         f"mkdir -p {tokenizer} && cp /tmp/tokenizer/{file} {tokenizer}/",
         "# later checkouts of torchtitan have the file in torchtitan/models/llama/train_configs",
         f"sed {' '.join(edits)} train_configs/llama3_70b.toml > {shlex.quote(env['CONFIG_FILE'])}",

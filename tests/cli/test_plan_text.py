@@ -55,6 +55,14 @@ def test_times_are_told_apart_and_disk_and_devices_named(cli: "RunCli") -> None:
     assert "   devices  /dev/kfd /dev/dri/renderD128 " in out
 
 
+def test_sizes_that_no_source_states_are_not_told_as_none(cli: "RunCli") -> None:
+    paper = ("plan", "megatron-25.5-llama", "--server", "mi300x-2x9654", "--only", "nodes==1 and model~8B")
+    out = cli(*paper).out
+
+    assert "   disk     an unknown size for the image, which no source states" in out
+    assert json.loads(cli(*paper, "--json").out)[0]["unsized"] == ["image"]
+
+
 def test_what_is_run_otherwise_than_published_says_why(cli: "RunCli") -> None:
     out = cli("plan", "vllm-0.8.5-latency", "--server", "mi300x-2x9654", "--only", "model~405B and batch_size==1").out
 

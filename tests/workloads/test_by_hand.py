@@ -1,6 +1,7 @@
 """What a person would type for every training row: the published commands, ready to paste."""
 
 import re
+import shlex
 import subprocess
 import tomllib
 from pathlib import Path
@@ -74,6 +75,9 @@ def test_train_fsdp_is_the_readmes_line(catalog: Catalog) -> None:
 def test_torchtitan_and_flux_are_their_guides_steps(catalog: Catalog) -> None:
     titan = by_hand(catalog, "pytorch-25.5-mi300x", "llama-3.1-70b-bf16-b4-s8192")
     assert titan[:2] == ["cd /workspace/torchtitan", "pip install -r requirements.txt"]
+    _, _, program = shlex.split(titan[2], comments=True)
+    compile(program, "by hand", "exec")
+    assert 'snapshot_download("meta-llama/Llama-3.1-8B", revision="d04e592bb4f6' in program
     assert titan[-1].endswith("bash run_llama_train.sh")
     flux = by_hand(catalog, "pytorch-25.5-mi300x", "flux-bf16-b10")
     assert flux[-2:] == ["make download_assets  # export HF_TOKEN before", "python launcher.py"]

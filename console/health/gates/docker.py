@@ -108,7 +108,7 @@ def _image_disk(ask: Ask, size: int | None) -> Iterable[Finding]:
         return [ask.unknown(CheckId.IMAGE_DISK, Effect.NOTE, what, fact, expected=expected, source=why)]
     place = fact.value
     if place.free_bytes is None or size is None:
-        seen = f"whether {place.path} has room for the image is not known"
+        seen = f"whether {place.path} has room for the image"
         unsized = Unknown("free space not read" if place.free_bytes is None else "the image's size is not stated")
         return [ask.unknown(CheckId.IMAGE_DISK, Effect.NOTE, seen, unsized, expected=expected, source=why)]
     if place.free_bytes >= size:
