@@ -25,6 +25,8 @@ _NAMES: Mapping[str, str] = {
     "results": (
         "open filter next previous runs compare swap copy export log files worst unasked live copy_csv leave again"
     ),
+    "grid": "up down page_up page_down first last open",
+    "log": "up down page_up page_down first last left right",
     "runs": "open watch resume stop clean export filter details leave replay copy",
 }
 ACTIONS = frozenset(f"{screen}.{name}" for screen, names in _NAMES.items() for name in names.split())

@@ -27,6 +27,7 @@ from console.tui.plain import Plain
 from console.tui.screens.base import ConsoleScreen
 from console.tui.terminal import Terminal
 from console.tui.themes import OURS, ROUND
+from console.tui.widgets.chrome import NARROW
 from console.tui.world import Changes, World
 
 DRAW_S = 0.25
@@ -223,7 +224,8 @@ class Console(App[None]):
         if counts:
             done, total = sum(item.ended for item in counts), sum(item.total for item in counts)
             active = sum(item.active for item in counts)
-            parts.append((f"{marks.ACTIVE.glyph} {active} active, {done}/{total} done ", "busy"))
+            closely = f"{done}/{total} " if self.size.width < NARROW else f"{active} active, {done}/{total} done "
+            parts.append((f"{marks.ACTIVE.glyph} {closely}", "busy"))
         if self.world.read_only:
             parts.append(("read-only ", "warn"))
         return parts
@@ -277,14 +279,24 @@ class Console(App[None]):
     def action_help(self) -> None:
         """What the screen shows and its keys."""
         from console.tui.dialogs import Help
+        from console.tui.widgets.grid import Grid
+        from console.tui.widgets.logs import LogView
 
         screen = self.console_screen()
         if screen is None:
             return
-        own = [(keys.shown(key, self.changed_keys), f"{key.what}   ({key.id})") for key in screen.KEYS]
-        everywhere = [(keys.shown(key, self.changed_keys), f"{key.what}   ({key.id})") for key in EVERYWHERE]
-        sections = [("On this screen", own), ("Everywhere", everywhere)]
-        self.push_screen(Help(screen.NAME.capitalize(), screen.ABOUT, [item for item in sections if item[1]]))
+        sections = [
+            ("On this screen", screen.KEYS),
+            ("Everywhere", EVERYWHERE),
+            ("In a table", keys.of_widget(Grid.BINDINGS)),
+            ("In a log", keys.of_widget(LogView.BINDINGS) if screen.query(LogView) else ()),
+        ]
+        listed = [
+            (heading, [(keys.all_shown(key, self.changed_keys), key.what, key.id) for key in own])
+            for heading, own in sections
+            if own
+        ]
+        self.push_screen(Help(screen.NAME.capitalize(), screen.ABOUT, listed))
 
     def action_next_theme(self) -> None:
         """The next of a few themes."""

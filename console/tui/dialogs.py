@@ -5,11 +5,13 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
+
+from console.tui.widgets.lines import BLANK, Lines, Para, para
 
 
 class Confirm(ModalScreen[bool]):
@@ -104,8 +106,8 @@ class Help(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1", "leave", "close")]
 
-    def __init__(self, title: str, text: str, sections: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> None:
-        """`sections` are headings with keys and what they do."""
+    def __init__(self, title: str, text: str, sections: Sequence[tuple[str, Sequence[tuple[str, str, str]]]]) -> None:
+        """`sections` are headings with keys, what they do and the names by which they can be changed."""
         super().__init__()
         self._title = title
         self._text = text
@@ -114,16 +116,24 @@ class Help(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """All of it, scrollable."""
         # lines of the source end where the source does, not where this window does
-        text = "\n\n".join(" ".join(part.split()) for part in self._text.strip().split("\n\n"))
-        lines = [text, ""]
+        paras = [para(" ".join(part.split())) for part in self._text.strip().split("\n\n")]
         for heading, keys in self._sections:
-            width = max((len(key) for key, _ in keys), default=0)
-            lines += [heading, *(f"  {key:<{width}}  {what}" for key, what in keys), ""]
+            width = max((len(key) for key, _, _ in keys), default=0)
+            paras += [BLANK, para(heading, "bold")]
+            paras += [
+                Para(((f"  {key:<{width}}  ", "busy"), (what, ""), (f"  {name}", "dim")), width + 4)
+                for key, what, name in keys
+            ]
         with Vertical(classes="dialog help"):
             yield Static(Content(self._title), classes="dialog-title")
-            with VerticalScroll():
-                yield Static(Content("\n".join(lines)))
+            lines = Lines()
+            lines.show(paras)
+            yield lines
             yield Static(Content("esc  close"), classes="dialog-keys")
+
+    def on_mount(self) -> None:
+        """Keys scroll at once."""
+        self.query_one(Lines).focus()
 
     def action_leave(self) -> None:
         """Back."""

@@ -7,7 +7,7 @@ changes them by name.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 if TYPE_CHECKING:
     from console.desk.settings import Settings
@@ -67,10 +67,27 @@ def clashes(own: Iterable[Key], changed: Mapping[str, str]) -> Sequence[str]:
     ]
 
 
+def of_widget(own: Iterable[BindingType]) -> list[Key]:
+    """Keys of a table or a log, for the help."""
+    return [
+        Key(item.id, item.key, item.action, item.description.capitalize())
+        for item in own
+        if isinstance(item, Binding) and item.id is not None
+    ]
+
+
 def shown(key: Key, changed: Mapping[str, str]) -> str:
     """The key as a person reads it: the first of its keys, or what the configuration says instead."""
-    first = changed.get(key.id, key.keys).split(",")[0]
-    return _NAMES.get(first, first)
+    return _named(changed.get(key.id, key.keys).split(",")[0])
+
+
+def all_shown(key: Key, changed: Mapping[str, str]) -> str:
+    """Every key of it."""
+    return " ".join(map(_named, changed.get(key.id, key.keys).split(",")))
+
+
+def _named(key: str) -> str:
+    return _NAMES.get(key.strip(), key.strip())
 
 
 _NAMES = {
@@ -88,4 +105,6 @@ _NAMES = {
     "full_stop": ".",
     "comma": ",",
     "equals_sign": "=",
+    "pageup": "pgup",
+    "pagedown": "pgdn",
 }

@@ -6,11 +6,13 @@ from pathlib import Path
 from console.desk import action_names, desk
 from console.desk.settings import Options, check, load
 from console.tui.app import SCREENS
-from console.tui.keys import EVERYWHERE
+from console.tui.keys import EVERYWHERE, of_widget
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.logs import LogView
 
 
 def test_the_names_are_those_of_the_screens() -> None:
-    shown = {key.id for key in EVERYWHERE}
+    shown = {key.id for key in (*EVERYWHERE, *of_widget(Grid.BINDINGS), *of_widget(LogView.BINDINGS))}
     for name in SCREENS:
         module = importlib.import_module(f"console.tui.screens.{name}.screen")
         shown |= {key.id for key in getattr(module, f"{name.capitalize()}Screen").KEYS}

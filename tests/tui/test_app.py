@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from rich.color import Color
 from textual.pilot import Pilot
 
 from console.desk.settings import Settings, Value
@@ -15,6 +16,7 @@ from console.tui.app import SCREENS, Console
 from console.tui.dialogs import Help
 from console.tui.keys import EVERYWHERE
 from console.tui.screens.base import ConsoleScreen
+from console.tui.widgets.chrome import KeyBar
 from console.tui.world import World
 
 MakeScene = Callable[..., Any]
@@ -75,8 +77,10 @@ async def test_the_help_of_a_screen_names_all_its_keys(name: str, scene: MakeSce
         screen = app.console_screen()
 
         assert screen.ABOUT.strip()
-        listed = [what for _, keys in said for _, what in keys]
-        assert len(listed) == len(screen.KEYS) + len(EVERYWHERE)
+        listed = dict(said)
+        assert len(listed["On this screen"]) == len(screen.KEYS)
+        assert len(listed["Everywhere"]) == len(EVERYWHERE)
+        assert ("up k", "Up", "grid.up") in listed["In a table"]
 
 
 async def test_the_palette_offers_only_what_is_possible_now(scene: MakeScene) -> None:
@@ -121,6 +125,56 @@ async def test_wrong_names_and_shared_keys_of_the_configuration_are_told(scene: 
             "config.toml: keys: no action is called 'fleet.srot'; did you mean 'fleet.sort'?",
             "keys: s is given to both fleet.sort and fleet.bad_first",
         }
+
+
+@pytest.mark.parametrize("name", SCREENS)
+async def test_in_80_columns_screens_have_names_and_help_is_offered(
+    name: str, scene: MakeScene, halfway: Sequence[Envelope]
+) -> None:
+    app = scene(halfway, hosts=False, start=name).app
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        lines = shown(app).splitlines()
+
+    assert "1 Fleet 2 Host 3 Matrix 4 Live 5 Results 6 Runs  SIM" in lines[0]
+    assert "▶" in lines[0]
+    assert " ? help" in lines[-1]
+
+
+async def test_where_state_needs_the_room_screens_have_numbers(scene: MakeScene, halfway: Sequence[Envelope]) -> None:
+    app = scene(halfway).app
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        first = shown(app).splitlines()[0]
+
+    assert first.startswith(" 1 Fleet  2  3  4  5  6   SIM ")
+    assert all(word in first for word in ("4/5 up", "1 away", "failing", "▶"))
+
+
+async def test_a_click_on_a_key_below_presses_it(scene: MakeScene) -> None:
+    app = scene().app
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        line = shown(app).splitlines()[-1]
+        await pilot.click(KeyBar, offset=(line.index("? help"), 0))
+        await pilot.pause()
+
+        assert isinstance(app.screen, Help)
+
+
+@pytest.mark.parametrize("theme", ["ansi-dark", "ansi-light"])
+async def test_in_the_terminals_own_colours_nothing_has_the_colour_it_stands_on(
+    theme: str, scene: MakeScene, halfway: Sequence[Envelope]
+) -> None:
+    app = scene(halfway, theme=theme).app
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        strips = app.screen._compositor.render_strips()
+
+    styles = [segment.style for strip in strips for segment in strip if segment.style and segment.text.strip()]
+    assert not [style for style in styles if style.color == style.bgcolor != Color.default()]
+    cursor = next(strip for strip in strips if "lab-mi300x-01" in strip.text)
+    assert len({(part.style.color, part.style.bgcolor) for part in cursor if part.style}) == 1
 
 
 async def test_keys_typed_after_the_one_that_left_do_nothing(scene: MakeScene) -> None:

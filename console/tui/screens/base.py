@@ -9,7 +9,7 @@ from textual.screen import Screen
 
 from console.tui.keys import Key, clashes, shown
 from console.tui.marks import Span
-from console.tui.widgets.chrome import KeyBar, TopBar
+from console.tui.widgets.chrome import Hint, KeyBar, TopBar
 from console.tui.widgets.grid import Grid
 from console.tui.world import Changes, World
 
@@ -80,8 +80,12 @@ class ConsoleScreen(Screen[None]):
         """The top and the keys."""
         self.query_one(TopBar).show(self.NAME, self.world.simulated, self.app.state_line())
         own = [key for key in self.KEYS if key.hint and self.possible(key)]
-        hints = [(shown(key, self.app.changed_keys), key.hint) for key in (*own, *self.app.hinted_keys())]
-        self.query_one(KeyBar).show(hints, self.note())
+        everywhere = [self._hint(key) for key in self.app.hinted_keys()]
+        self.query_one(KeyBar).show([self._hint(key) for key in own], everywhere, self.note())
+
+    def _hint(self, key: Key) -> Hint:
+        changed = self.app.changed_keys
+        return Hint(shown(key, changed), key.hint, changed.get(key.id, key.keys).split(",")[0].strip())
 
     def possible(self, key: Key) -> bool:
         """True when the key would do something now: its action is not refused by `check_action`."""

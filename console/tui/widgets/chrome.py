@@ -1,7 +1,7 @@
 """The two lines every screen has: where one is and how things stand above, the keys below. One fat widget each."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 TABS = (("fleet", "1 Fleet"), ("host", "2 Host"), ("matrix", "3 Matrix"), ("live", "4 Live"), ("results", "5 Results"),
         ("runs", "6 Runs"))  # fmt: skip
-SHORT = {"fleet": "1", "host": "2", "matrix": "3", "live": "4", "results": "5", "runs": "6"}
+NARROW = 100
+"""Columns below which the top line is written closely; screens are named by their numbers alone when even that is
+too wide for what is to be told beside them."""
 
 
 class SpanLine(Widget):
@@ -42,6 +44,8 @@ class SpanLine(Widget):
     SpanLine .line--tab { color: $foreground 70%; }
     SpanLine .line--tab-here { color: $background; background: $primary; text-style: bold; }
     SpanLine .line--key { color: $primary; text-style: bold; }
+    SpanLine:ansi .line--simulated { color: $accent; background: ansi_default; text-style: bold reverse; }
+    SpanLine:ansi .line--tab-here { color: $block-cursor-foreground; background: $block-cursor-background; }
     """
 
     def __init__(self, id: str | None = None) -> None:
@@ -57,15 +61,15 @@ class SpanLine(Widget):
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """The line; the right part goes first when there is no room for both."""
+        """The line; the right part goes first, from its end, when there is no room for both."""
         width = self.size.width
         base = self.rich_style
         left = [Segment(text, base + self._part(name)) for text, name in self._left]
         right = [Segment(text, base + self._part(name)) for text, name in self._right]
         used = sum(cell_len(item.text) for item in left)
         wanted = sum(cell_len(item.text) for item in right)
-        if used + wanted + 1 > width:
-            right, wanted = [], 0
+        while right and used + wanted + 1 > width:
+            wanted -= cell_len(right.pop().text)
         gap = Segment(" " * max(0, width - used - wanted), base)
         return Strip([*left, gap, *right]).crop(0, width)
 
@@ -80,14 +84,20 @@ class TopBar(SpanLine):
 
     def show(self, here: str, simulated: bool, state: Sequence[Span]) -> None:
         """`here` is the screen's name; `state` stands at the right."""
-        short = self.app.size.width < 100
+        right = [(text, role) for text, role in state]
+        width = self.app.size.width
+        left = self._tabs(here, simulated, narrow=width < NARROW)
+        if width < NARROW and sum(cell_len(text) for text, _ in (*left, *right)) >= width:
+            left = self._tabs(here, simulated, narrow=True, numbers=True)
+        self.set_parts(left, right)
+
+    @staticmethod
+    def _tabs(here: str, simulated: bool, *, narrow: bool, numbers: bool = False) -> list[tuple[str, str]]:
         tabs: list[tuple[str, str]] = []
         for name, title in TABS:
-            text = SHORT[name] if short and name != here else title
-            tabs.append((f" {text} ", "tab-here" if name == here else "tab"))
-        if simulated:
-            tabs += [(" ", ""), (" SIMULATED " if not short else " SIM ", "simulated")]
-        self.set_parts(tabs, [(text, role) for text, role in state])
+            text = title[0] if numbers and name != here else title
+            tabs.append((f" {text}" if narrow and not numbers else f" {text} ", "tab-here" if name == here else "tab"))
+        return [*tabs, (" ", ""), (" SIM " if narrow else " SIMULATED ", "simulated")] if simulated else tabs
 
     def on_click(self, event: events.Click) -> None:
         """A click on a tab goes there."""
@@ -101,17 +111,51 @@ class TopBar(SpanLine):
                 return
 
 
+class Hint(NamedTuple):
+    """A key as a person reads it, a word for what it does, and the key itself."""
+
+    shown: str
+    word: str
+    key: str
+
+    @property
+    def width(self) -> int:
+        """Cells it takes."""
+        return cell_len(self.shown) + cell_len(self.word) + 4
+
+
 class KeyBar(SpanLine):
     """The keys that mean something now. It changes in place, so that months of focus changes leave nothing behind."""
 
-    def show(self, hints: Sequence[tuple[str, str]], note: Span = ("", "")) -> None:
-        """Key and word, the most useful first; `note` stands at the right. What does not fit is left to the help."""
-        room = self.size.width - cell_len(note[0]) - 2
-        parts: list[tuple[str, str]] = []
-        for key, word in hints:
-            need = cell_len(key) + cell_len(word) + 4
-            if need > room:
-                break
-            room -= need
-            parts += [(f" {key} ", "key"), (f"{word}  ", "dim")]
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._hints: tuple[Hint, ...] = ()
+
+    def show(self, own: Sequence[Hint], everywhere: Sequence[Hint] = (), note: Span = ("", "")) -> None:
+        """The most useful first; `note` stands at the right. What does not fit is left to the help, whose own key, the
+        first of `everywhere`, always has its place.
+        """
+        room = self.size.width - cell_len(note[0]) - 2 - sum(hint.width for hint in everywhere[:1])
+        hints = [*_fitting(own, room), *everywhere[:1]]
+        if len(hints) > len(own):
+            hints += _fitting(everywhere[1:], room - sum(hint.width for hint in own))
+        self._hints = tuple(hints)
+        parts = [part for hint in hints for part in ((f" {hint.shown} ", "key"), (f"{hint.word}  ", "dim"))]
         self.set_parts(parts, [(f"{note[0]} ", note[1])] if note[0] else ())
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a key presses it."""
+        x = 0
+        for hint in self._hints:
+            x += hint.width
+            if event.x < x:
+                self.app.simulate_key(hint.key)
+                return
+
+
+def _fitting(hints: Sequence[Hint], room: int) -> Iterator[Hint]:
+    for hint in hints:
+        room -= hint.width
+        if room < 0:
+            return
+        yield hint

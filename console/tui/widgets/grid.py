@@ -58,6 +58,8 @@ class Grid(ScrollView, can_focus=True):
     Grid .grid--dim { color: $foreground 55%; }
     Grid .grid--bold { text-style: bold; }
     Grid .grid--simulated { color: $accent; text-style: italic; }
+    Grid:ansi .grid--cursor { color: $block-cursor-foreground; background: $block-cursor-background; }
+    Grid:ansi .grid--cursor-away { text-style: underline; background: ansi_default; }
     """
 
     cursor: reactive[int] = reactive(0, repaint=False)
@@ -274,13 +276,15 @@ class Grid(ScrollView, can_focus=True):
         ground = base
         if under:
             ground = base + self._style("cursor" if self.has_focus else "cursor-away")
+        # the terminal's own colours cannot be mixed: a role's may be the very one the cursor has
+        one_colour = under and self.has_focus and self.app.native_ansi_color
         segments = [Segment(" ", ground)]
         used = 1
         for place, room in self._shown():
             cell = row.cells[place] if place < len(row.cells) else ""
             for text, role in fitted(spans(cell), room, right=self._columns[place].right):
-                style = ground + self._style(role or row.role) if role or row.role else ground
-                segments.append(Segment(text, style))
+                own = self._style(role or row.role) if role or row.role else Style()
+                segments.append(Segment(text, ground + (own.without_color + Style(dim=False) if one_colour else own)))
             segments.append(Segment("  ", ground))
             used += room + 2
         if used < width:

@@ -41,6 +41,9 @@ class Plot(Widget):
     Plot .plot--moment { color: $foreground 45%; }
     Plot .plot--axis { color: $foreground 60%; }
     Plot .plot--title { text-style: bold; }
+    Plot:ansi .plot--s1 { color: ansi_magenta; }
+    Plot:ansi .plot--s6 { color: ansi_bright_blue; }
+    Plot:ansi .plot--s7 { color: ansi_bright_magenta; }
     """
 
     def __init__(self, *, empty: str = "", id: str | None = None, **given: Any) -> None:
