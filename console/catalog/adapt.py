@@ -56,7 +56,8 @@ def adapt(catalog: Shelf, cell: AnyCell, image: str | None, changes: Mapping[str
 
     A change of what is measured gives the cell another id (`…+max_num_seqs=512`), and only references of that id
     stay. Under another image the references stay: their conditions name the image each belongs to. Values are text
-    as typed (`8`, `true`, `none`; lists as shell words). Raises UnknownName and BadChange.
+    as typed (`8`, `true`, `none`; lists as shell words, tables as `name=value` words, which change only what they
+    name). Raises UnknownName and BadChange.
     """
     if image is not None:
         cell = _under(catalog, cell, image)
@@ -87,7 +88,8 @@ def _changed(catalog: Shelf, cell: AnyCell, changes: Mapping[str, str]) -> AnyCe
     for name, text in changes.items():
         if name not in fields:
             raise UnknownName(f"parameter of {cell.workload}", name, fields)
-        values[name] = _parsed(name, text, fields[name].annotation)
+        value = _parsed(name, text, fields[name].annotation)
+        values[name] = getattr(cell.params, name) | value if isinstance(value, dict) else value
     try:
         params = msgspec.structs.replace(cell.params, **values)
     except (ValueError, TypeError) as error:

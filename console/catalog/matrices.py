@@ -119,7 +119,9 @@ def _check_keys(source: Source, file: MatrixFile, rows: list[Row]) -> None:
 
 
 def _check_columns(source: Source, file: MatrixFile, rows: list[Row]) -> None:
-    known = dict.fromkeys((*CELL_KEYS, "gpus", "printed", *(name for row in rows for name in row.parameter_names)))
+    known = dict.fromkeys((*CELL_KEYS, "gpus", "printed"))
+    for row in rows:
+        known |= dict.fromkeys((*row.parameter_names, *row.value_names))
     for index, column in enumerate(file.columns):
         if column.key not in known:
             place = ("columns", index, "key")

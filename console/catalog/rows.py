@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from console.catalog.columns import row_values
 from console.catalog.conditions import completed, merged
 from console.catalog.errors import suggestion
 from console.catalog.locate import KeyPath
@@ -141,6 +142,12 @@ class Row:
         """Parameters of the row's workload."""
         return tuple(fields_of(self.workload.params)) if self.workload else ()
 
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """Names in the row's own `values`, as they are written."""
+        values, _ = self._placed().get("values", ({}, ()))
+        return tuple(values) if isinstance(values, dict) else ()
+
     def place_of(self, key: str) -> KeyPath:
         """Where a key that holds for this row is written: in the row, in its group, or at the top."""
         if key in self.row:
@@ -219,12 +226,13 @@ class Row:
 
     def _identity(self, cell: AnyCell, given: str | None) -> str | None:
         if given is None:
-            names = ("model", "title", "precision", "nodes", *self.parameter_names)
+            own = row_values(cell.params)
+            names = ("model", "title", "precision", "nodes", *self.parameter_names, *own)
             for name in re.findall(r"\{(\w*)\}", self.file.cell_id):
                 if name not in names:
                     self.source.problem(("cell_id",), f"unknown name {{{name}}}{suggestion(name, names)}")
                     return None
-            values = {name: getattr(cell.params, name, getattr(cell, name, None)) for name in names}
+            values = {name: getattr(cell.params, name, getattr(cell, name, own.get(name))) for name in names}
             given = re.sub(r"\{(\w*)\}", lambda found: slug(str(values[found[1]])), self.file.cell_id)
         if not is_id(given):
             self.source.problem(self.path, f"{given!r} is no id: letters, digits and . _ - only, at most 80")

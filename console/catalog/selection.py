@@ -1,8 +1,9 @@
 """Choosing cells of a matrix: `model~70B and output_len==2048`.
 
-Names are those of a cell (`id`, `model`, `title`, `precision`, `nodes`, `gpus`, …) and of its parameters. Text is
-compared without regard to case; `~` looks for a part, or for a pattern when it holds `*` or `?`. A cell that has no
-parameter of a name matches no comparison with it; `== none` finds a parameter that is left open.
+Names are those of a cell (`id`, `model`, `title`, `precision`, `nodes`, `gpus`, …), of its parameters, and of the
+`values` of a row that runs a program of one's own. Text is compared without regard to case; `~` looks for a part, or
+for a pattern when it holds `*` or `?`. A cell that has no parameter of a name matches no comparison with it; `== none`
+finds a parameter that is left open.
 """
 
 import fnmatch
@@ -10,7 +11,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from console.catalog.columns import CELL_KEYS, cell_value, has_value
+from console.catalog.columns import cell_value, has_value, value_names
 from console.catalog.errors import EmptySelection, SelectionError, suggestion
 from console.catalog.expression import Both, Compare, Either, Flag, Node, Not, Value, parse
 from console.model.cell import AnyCell
@@ -43,8 +44,7 @@ def select(cells: Sequence[AnyCell], expression: str | None) -> tuple[AnyCell, .
 
 def names(cells: Sequence[AnyCell]) -> tuple[str, ...]:
     """The names an expression over these cells may use."""
-    parameters = dict.fromkeys(name for cell in cells for name in cell.params.__struct_fields__)
-    return (*CELL_KEYS, "gpus", *parameters)
+    return value_names(cells)
 
 
 def _check(expression: str, node: Node, cells: Sequence[AnyCell]) -> None:

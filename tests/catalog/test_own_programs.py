@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from console.catalog.adapt import adapt
+from console.catalog.columns import column_text
 from console.catalog.errors import BrokenProfiles
+from console.catalog.selection import select
 from console.catalog.shelf import Catalog, load, shipped_folder
 from console.model.attempt import LogFrame, Sample
 from console.model.units import METRICS, oriented_ratio
@@ -112,6 +115,32 @@ rows = [{ input_len = 8192, output_len = 128, num_prompts = 10, max_num_seqs = 1
     assert cell.references == ()
     assert cell.recipe == "unknown"
     assert (mine.notes, mine.source) == ((), "ours")
+
+
+SIZES = (("1G", 2), ("8G", 2), ("8G", 4))
+
+
+def test_values_of_a_row_name_columns_ids_and_selections_and_change_one_by_one(write: Write) -> None:
+    for kind in ("images", "models"):
+        for path in (EXAMPLE / kind).glob("*.toml"):
+            write(f"{kind}/{path.name}", path.read_text())
+    text = (EXAMPLE / "matrices" / "rccl-bandwidth.toml").read_text()
+    text = text.replace('"{title}-{nodes}n"', '"{title}-{largest}-{step}"').replace('key = "nodes"', 'key = "step"')
+    rows = [f'{{ nodes = 1, values = {{ largest = "{largest}", step = {step} }} }}' for largest, step in SIZES]
+    text = text[: text.index("rows = [")] + f"rows = [{', '.join(rows)}]\n"
+    folder = write("matrices/sweep.toml", text)
+
+    catalog = load([folder])
+    cells = catalog.matrix("rccl-bandwidth").cells
+    assert [cell.id for cell in cells] == ["all-reduce-1g-2", "all-reduce-8g-2", "all-reduce-8g-4"]
+    assert [column_text(cell, "step") for cell in cells] == ["2", "2", "4"]
+    assert [cell.id for cell in select(cells, "largest==8g and step>2")] == ["all-reduce-8g-4"]
+    changed = adapt(catalog, cells[0], None, {"values": "largest=2G"})
+    assert changed.params.values == {"largest": "2G", "step": 2}
+    assert changed.id.startswith("all-reduce-1g-2+values=")
+
+    write("matrices/sweep.toml", text.replace('key = "step"', 'key = "stap"'))
+    assert "no cell has a value called 'stap'; did you mean step or" in said(folder)
 
 
 def test_mistakes_of_extending_are_named(write: Write, matrix_text: str) -> None:
