@@ -223,7 +223,8 @@ def news_of(view: "AttemptView", gpus: Gpus) -> tuple[object, str]:
     """A line for a log, and what of it is news: a change of state, every tenth of a fetch or of the measuring."""
     at_ns = max(view.stage_since_ns, view.phase_since_ns or 0, view.ended_at_ns or 0)
     what, said = what_of(view), ""
-    key: tuple[object, ...] = (what, view.stage)
+    # What an attempt came to is told once, not again while it is collected and released.
+    key: tuple[object, ...] = (what, view.stage if view.outcome is None else None)
     if view.outcome in NO_FIGURE:
         said = reason_of(view)
     elif view.outcome is not None:

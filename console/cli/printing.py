@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +18,16 @@ from console.model.units import table_figure
 
 SCHEMA_VERSION = 1
 
+_ACTING = re.compile(r"[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+"""Controls beyond ASCII, which JSON leaves as they are, and marks of direction; they stand only inside its texts."""
+
 _STAGES = ((False, 16), (True, 8), (False, 5), (True, 5))
 """How columns give way: whether all do or only those that shrink, and down to which width."""
 
 Align = Literal["left", "right"]
+
+_CELL = 4000
+"""Longest text of a cell where nothing has to fit: a message of a host ends with what to do, and that must not go."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -93,7 +100,12 @@ def json_object(value: object, *, on_a_line: bool = False) -> None:
     raw = msgspec.json.encode(value, enc_hook=_plain)  # what is not a number (NaN) becomes null
     if raw.startswith(b"{") and not _names_its_schema(value):
         raw = b'{"schema_version":%d' % SCHEMA_VERSION + (b"," if raw != b"{}" else b"") + raw[1:]
-    data((raw if on_a_line else msgspec.json.format(raw, indent=2)).decode())
+    data(_escaped((raw if on_a_line else msgspec.json.format(raw, indent=2)).decode()))
+
+
+def _escaped(json: str) -> str:
+    """JSON in which what a terminal would act on is written as `\\u009b`: the same text to whoever reads it as JSON."""
+    return _ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", json)
 
 
 def _names_its_schema(value: object) -> bool:
@@ -116,7 +128,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], *, title:
 
 def table_lines(columns: Sequence[Column], rows: Sequence[Sequence[object]], width: int | None) -> list[str]:
     """The lines of a table. Cells that do not fit `width` are cut with an ellipsis, `shrink` columns first."""
-    cells = [[clean_line(_text(value)) for value in row] for row in rows]
+    cells = [[clean_line(_text(value), _CELL) for value in row] for row in rows]
     headings = [column.heading for column in columns]
     widths = [max(map(cell_width, each), default=0) for each in zip(headings, *cells, strict=True)]
     if width is not None:

@@ -1,6 +1,7 @@
 """What went wrong on the way to a host, in the classes of `link`: from exceptions of asyncssh and of the system."""
 
 import errno
+import shlex
 import socket
 
 import asyncssh
@@ -71,10 +72,21 @@ def signing_in(
             name, f"{settings.host}:{settings.port} took the connection and then said nothing", "is sshd hung?"
         )
     if isinstance(error, asyncssh.KeyImportError | asyncssh.KeyEncryptionError | FileNotFoundError | ValueError):
+        if settings.target.identity is not None:
+            where = f"identity {settings.target.identity} cannot be used: {text}"
+            return ConfigError(name, where, "correct it, or its name in the fleet file")
         return ConfigError(name, f"a key or setting for it cannot be used: {text}", "correct the ssh configuration")
     if isinstance(error, asyncssh.DisconnectError | OSError):
         return HandshakeCut(name, f"the connection was closed during the handshake: {text}", _BUSY)
     return LinkLost(name, f"{type(error).__name__}: {text}", "")
+
+
+def _by_hand(settings: Settings) -> str:
+    """How a person would sign in with the same key."""
+    identity = settings.target.identity
+    words = ["ssh", *(("-p", str(settings.port)) if settings.port != 22 else ())]
+    words += ["-i", str(identity)] if identity is not None else []
+    return shlex.join([*words, f"{settings.user}@{settings.host}"])
 
 
 def _refused_user(settings: Settings, wanted: tuple[str, ...]) -> LinkError:
@@ -83,7 +95,7 @@ def _refused_user(settings: Settings, wanted: tuple[str, ...]) -> LinkError:
         ways = " or ".join(wanted)
         remedy = f"it asks for {ways}: sign in with `instinct hosts login {name}`, or add a key"
     else:
-        remedy = f"check the key: `ssh {settings.user}@{settings.host}` should get in; it is not tried again by itself"
+        remedy = f"check the key: `{_by_hand(settings)}` should get in; it is not tried again by itself"
     return _with_notes(
         AuthFailed(name, f"user {settings.user} was not let in", remedy),
         [note for note in settings.notes if "IdentityFile" in note],

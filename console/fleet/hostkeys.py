@@ -70,7 +70,8 @@ class KnownHosts:
         if (key is not None and key in revoked) or "revoked" in why.lower():
             return KeyChanged(host, f"its host key {shown} is revoked", "do not connect; ask who runs the host")
         if keys and (key is None or key not in keys):
-            recorded = ", ".join(f"{item.get_algorithm()} {item.get_fingerprint()}" for item in keys[:3])
+            on_record = dict.fromkeys(f"{item.get_algorithm()} {item.get_fingerprint()}" for item in keys)
+            recorded = ", ".join(list(on_record)[:3])
             where = ", ".join(str(path) for path in self.files_with(name, port))
             return KeyChanged(
                 host,

@@ -9,7 +9,7 @@ import polars as pl
 
 from console.judge.comparability import sentence
 from console.judge.verdict import Judgement
-from console.model.attempt import Outcome
+from console.model.attempt import Outcome, Validity
 from console.model.cell import AnyCell
 from console.model.text import clean_line, redact
 from console.model.units import METRICS
@@ -175,11 +175,12 @@ def _times(seen: Seen) -> Row:
     attempt, result = seen.attempt, seen.attempt.result
     started, ended = attempt.started_at_ns, attempt.ended_at_ns
     measured = (result.measured_from_ns, result.measured_to_ns) if result else (None, None)
+    stepped = any(item.reason is Validity.CLOCK_STEPPED for item in attempt.reasons)
     return {
         "planned_at": moment(attempt.planned_at_ns),
         "started_at": moment(started),
         "ended_at": moment(ended),
-        "duration_s": _seconds(started, ended),
+        "duration_s": None if stepped else _seconds(started, ended),
         "measured_s": _seconds(*measured),
     }
 
@@ -191,7 +192,8 @@ def _hardware(seen: Seen) -> Row:
 
 
 def _seconds(start: int | None, end: int | None) -> float | None:
-    return None if start is None or end is None else (end - start) / 1e9
+    """None where an end lies before its start: a clock was set in between."""
+    return None if start is None or end is None or end < start else (end - start) / 1e9
 
 
 def _provenance(seen: Seen) -> Row:

@@ -140,7 +140,7 @@ TIMES = (
     Column("planned_at", TIME, "when the attempt was planned"),
     Column("started_at", TIME, "when its containers were started first"),
     Column("ended_at", TIME, "when its end was decided"),
-    Column("duration_s", NUMBER, "from started to ended", "s"),
+    Column("duration_s", NUMBER, "from started to ended; empty when a clock was set meanwhile", "s"),
     Column("measured_s", NUMBER, "how long the program measured, where it says so", "s"),
 )
 

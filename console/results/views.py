@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -137,7 +138,7 @@ def page(summary: pl.DataFrame, name: str, matrix: Matrix | None) -> Page:
         summary=table_summary(rows, len(matrix.cells) if matrix is not None else 0),
         coverage=coverage(rows, name, matrix),
         notes=(*_said_once([(_name(row), _note(row)) for row in rows]), *_derived(rows)),
-        failures=_said_once([(_name(row), _failure(row)) for row in rows]),
+        failures=_failures(rows),
     )
 
 
@@ -253,6 +254,27 @@ def _failure(row: Row) -> str:
         return ""
     remedy = f"; {row['remedy']}" if row["remedy"] else ""
     return f"{row['verdict']} ({row['failure']}): {row['failure_line']}{remedy}"
+
+
+def _failures(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Why rows have no figure. What hosts say alike, each under its own name, is said once and of all of them."""
+    alike: dict[str, tuple[str, list[str], dict[str, None]]] = {}
+    for row in rows:
+        text = key = _failure(row)
+        if not text:
+            continue
+        for host in row["hosts"] or ():
+            key = re.sub(rf"(?<![\w-]){re.escape(host)}(?![\w-])", "\0", key)
+        _, names, hosts = alike.setdefault(key, (text, [], {}))
+        names.append(_name(row))
+        hosts.update(dict.fromkeys(row["hosts"] or ()))
+    said = []
+    for text, names, hosts in alike.values():
+        which = names[0] if len(names) == 1 else f"{len(names)} rows"
+        more = [host for host in hosts if host not in text] if len(names) > 1 else []
+        left = f" and {len(more) - 3} more" if len(more) > 3 else ""
+        said.append(f"{which}: {text}" + (f" (alike: {', '.join(more[:3])}{left})" if more else ""))
+    return tuple(said)
 
 
 def _said_once(said: Sequence[tuple[str, str]]) -> tuple[str, ...]:

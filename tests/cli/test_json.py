@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from console.cli import printing
+
 if TYPE_CHECKING:
     from tests.cli.conftest import RunCli
 
@@ -45,6 +47,16 @@ def test_json_is_one_object_with_its_schema_version(
     assert found["schema_version"] == 1
     assert keys <= set(found)
     assert done.code == 0
+
+
+def test_json_holds_nothing_a_terminal_would_act_on(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "\x1b[2J \x9b31m \u202e \u2028 Ω"
+    printing.json_object({"label": said})
+
+    out = capsys.readouterr().out
+    assert json.loads(out)["label"] == said
+    assert "Ω" in out
+    assert out.replace("\n", "").isprintable()
 
 
 def test_a_plan_is_a_list_that_needs_no_fleet(cli: "RunCli") -> None:

@@ -249,6 +249,15 @@ def test_the_same_state_is_told_once(capsys: pytest.CaptureFixture[str]) -> None
     assert len(lines_of(rec.events, capsys)) == told
 
 
+def test_what_an_attempt_came_to_is_not_told_again_while_its_host_is_freed(capsys: pytest.CaptureFixture[str]) -> None:
+    rec = recorded()
+    told = len(lines_of(rec.events, capsys))
+    for stage in (Stage.COLLECTING, Stage.RELEASING, Stage.DONE):
+        rec.tell(ev.StageEntered(stage), "a3")
+
+    assert len(lines_of(rec.events, capsys)) == told
+
+
 def test_the_table_is_drawn_again_only_for_news_or_a_new_second() -> None:
     out = io.StringIO()
     console = Console(file=out, width=80, height=30, force_terminal=True, color_system=None)

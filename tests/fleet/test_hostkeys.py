@@ -96,6 +96,15 @@ def test_a_changed_key_is_never_trusted_over_the_old_one_and_nothing_of_the_batc
     assert not ours.exists()
 
 
+def test_a_key_recorded_twice_is_named_once(tmp_path: Path) -> None:
+    users, ours, old = tmp_path / "users", tmp_path / "known_hosts", make()
+    for file in (users, ours):
+        file.write_text(f"node01 {text(old)}\n", encoding="ascii")
+    with pytest.raises(KeyChanged) as caught:
+        trust([shown(make())], KnownHosts([users, ours]), ours)
+    assert str(caught.value).count(old.get_fingerprint()) == 1
+
+
 def test_a_revoked_key_is_never_trusted(tmp_path: Path) -> None:
     users, key = tmp_path / "users", make()
     users.write_text(f"@revoked * {text(key)}\n", encoding="ascii")

@@ -221,9 +221,17 @@ class Book:
         self.end(attempt, run=run, failure=failure, result=None)
         return attempt
 
-    def refuse(self, cell: AnyCell, *, run: str = "r1", repeat: int = 1) -> str:
-        attempt = self.plan(cell, run=run, repeat=repeat)
-        failure = Failure(failure=FailureClass.PREFLIGHT, line="node01: NUMA balancing is 1")
+    def refuse(
+        self,
+        cell: AnyCell,
+        *,
+        run: str = "r1",
+        host: str = "node01",
+        repeat: int = 1,
+        line: str = "node01: NUMA balancing is 1",
+    ) -> str:
+        attempt = self.plan(cell, run=run, host=host, repeat=repeat)
+        failure = Failure(failure=FailureClass.PREFLIGHT, line=line)
         ended = AttemptEnded(outcome=Outcome.NOT_RUN, failure=failure)
         self.tell(ended, at_ns=T0 + S, run=run, attempt=attempt)
         return attempt

@@ -119,6 +119,13 @@ def test_times_are_utc(mixed: Any, shelf: Any) -> None:
     assert row["throttled_share"] is None
 
 
+def test_a_clock_that_was_set_meanwhile_leaves_the_duration_unknown(book: Any, shelf: Any, matrix: Matrix) -> None:
+    book.open()
+    book.measure(matrix.cells[0], 8000.0, reasons=(Reason(Validity.CLOCK_STEPPED, "node01: by +3600.0 s"),))
+    (row,) = rows(frames.results(book.tail, shelf, ["r1"]))
+    assert (row["duration_s"], row["value"]) == (None, 8000.0)
+
+
 def test_parameters_have_columns_and_the_rest_is_json(mixed: Any, shelf: Any) -> None:
     row = rows(frames.results(mixed.tail, shelf, ["r1"]))[0]
     assert (row["tensor_parallel"], row["input_len"], row["output_len"], row["num_prompts"]) == (8, 128, 2048, 1500)

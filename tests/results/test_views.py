@@ -53,6 +53,19 @@ def test_what_a_table_cannot_show_is_said_under_it_once(mixed: Any, shelf: Any, 
     )
 
 
+def test_what_many_hosts_say_alike_is_said_once(book: Any, shelf: Any, matrix: Matrix) -> None:
+    book.open()
+    for number in range(10, 20):
+        line = f"n{number}: nothing listens on n{number}.lab:22"
+        book.refuse(matrix.cells[0], host=f"n{number}", line=line)
+    book.refuse(matrix.cells[1], host="n1", line="n1: another reason")
+    summary = frames.summary(frames.results(book.tail, shelf, ["r1"]))
+    assert page(summary, matrix.name, matrix).failures == (
+        "10 rows: not run (preflight): n10: nothing listens on n10.lab:22 (alike: n11, n12, n13 and 6 more)",
+        "70b-out4096 on n1: not run (preflight): n1: another reason",
+    )
+
+
 def test_rows_come_in_the_order_of_the_page_not_of_the_run(book: Any, shelf: Any, matrix: Matrix) -> None:
     book.open()
     for cell in reversed(matrix.cells):

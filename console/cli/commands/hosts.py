@@ -187,7 +187,12 @@ def test(front: Front, hosts: str | None, as_json: bool) -> Exit:
         names = ("host", "connected", "docker", "problem")
         printing.json_rows("hosts", [dict(zip(names, row, strict=True)) for row in rows])
     else:
-        printing.table([Column("host"), Column("connected"), Column("docker"), Column("problem", shrink=True)], rows)
+        columns = [Column("host", keep=True), Column("connected"), Column("docker"), Column("problem", shrink=True)]
+        printing.table(columns, rows)
+        if printing.terminal_width() is not None:  # the table was cut to fit; what to do stands at a problem's end
+            for row in rows:
+                if row[3]:
+                    printing.error(f"{row[0]}: {row[3]}")
     if seen.problems:
         return Exit.CONNECT
     return Exit.CELL if any(row[2] is None for row in rows) else Exit.DONE
