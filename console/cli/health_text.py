@@ -7,11 +7,14 @@ import msgspec
 
 from console.cli import printing
 from console.cli.printing import Column
+from console.fleet.ranges import fold
 from console.health.check import SEVERITY
 from console.health.report import HostHealth, Report, area_of, checks, remedies
 from console.model.finding import Check, Finding, State
 
 _WORST_FIRST = tuple(reversed(SEVERITY))
+_SHOWN_FIRST = (*(state.value for state in _WORST_FIRST), *(f"({state.value})" for state in _WORST_FIRST))
+_WAIVED = "does not count: "
 _EXPLAINED = ("id", "area", "required", "explain", "detail", "source")
 
 
@@ -41,7 +44,7 @@ def print_report(report: Report, *, everything: bool = False) -> None:
     if steps:
         printing.data("")
         for step in steps:
-            printing.data(f"{_few(step.hosts)}: {step.remedy}")
+            printing.data(f"{_named(step.hosts)}: {step.remedy}")
     printing.note(summary(report))
 
 
@@ -111,10 +114,17 @@ def explain(name: str, *, as_json: bool = False) -> bool:
 
 
 def _print_blocks(rows: Sequence[Line], width: int) -> None:
-    """For a person at a terminal: nothing is cut, a finding takes the lines it needs."""
-    for row in rows:
-        printing.data(f"{row.host}  {row.state}  {row.check}")
-        for text in (row.seen, f"expected {row.expected}" if row.expected != "-" else "", row.evidence.strip("-")):
+    """For a person at a terminal, gravest first: nothing is cut, and what is the same of several hosts is said once."""
+    same: dict[tuple[str, str, str, str], list[Line]] = {}
+    for row in sorted(rows, key=lambda row: _SHOWN_FIRST.index(row.state)):
+        same.setdefault((row.state, row.check, row.seen, row.expected), []).append(row)
+    for (state, check, seen, expected), found in same.items():
+        hosts = list(dict.fromkeys(row.host for row in found))
+        wanted = expected if expected.startswith(_WAIVED) else f"expected {expected}" if expected != "-" else ""
+        proofs = list(dict.fromkeys(row.evidence for row in found if row.evidence != "-" and row.evidence not in seen))
+        where = f"{found[0].host}: " if len(proofs) > 1 else ""
+        printing.data(textwrap.fill(f"{_named(hosts)}  {state}  {check}", width, subsequent_indent="  "))
+        for text in (seen, wanted, f"{where}{proofs[0]}" if proofs else ""):
             if text:
                 printing.data(textwrap.fill(text, max(width, 30), initial_indent="  ", subsequent_indent="    "))
 
@@ -131,7 +141,7 @@ def _rows(host: HostHealth, *, everything: bool) -> list[Line]:
 
 def _row(finding: Finding) -> Line:
     state = f"({finding.state.value})" if finding.waived else finding.state.value
-    expected = finding.waived or finding.expected or "-"
+    expected = f"{_WAIVED}{finding.waived}" if finding.waived else finding.expected or "-"
     return Line(finding.host, state, finding.check, finding.seen, expected, finding.evidence or "-")
 
 
@@ -151,5 +161,5 @@ def _collapsed(host: str, found: Sequence[Finding]) -> list[Line]:
     return rows
 
 
-def _few(hosts: Sequence[str]) -> str:
-    return ", ".join(hosts) if len(hosts) <= 4 else f"{', '.join(hosts[:3])} and {len(hosts) - 3} more"
+def _named(hosts: Sequence[str]) -> str:
+    return ", ".join(hosts if len(hosts) <= 2 else fold(hosts))

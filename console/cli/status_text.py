@@ -1,5 +1,6 @@
 """Hosts, GPUs and differences as tables: as many columns as the terminal has room for, the important ones first."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -94,12 +95,24 @@ def print_hosts(rows: "Sequence[StatusRow]", *, wide: bool) -> None:
     """A row per host; columns that do not fit are left out and named on stderr."""
     plain = all(row.state == "up" for row in rows)
     _print(_without_state(HOST_COLUMNS) if plain and not wide else HOST_COLUMNS, rows, wide=wide)
+    if len(rows) > 1:
+        printing.note(summary(rows))
+
+
+def summary(rows: "Sequence[StatusRow]") -> str:
+    """How many hosts there are of each health: of a long table the worst rows have left the terminal."""
+    said = Counter(row.state if row.state == "no answer" else row.health.partition(" ")[0] or "up" for row in rows)
+    return f"{len(rows)} hosts: " + ", ".join(f"{number} {word}" for word, number in said.items())
 
 
 def print_gpus(rows: "Sequence[GpuRow]", *, wide: bool) -> None:
     """A row per GPU."""
-    plain = not any(row.simulated for row in rows)
-    _print(_without_state(GPU_COLUMNS) if plain and not wide else GPU_COLUMNS, rows, wide=wide)
+    shown = GPU_COLUMNS
+    if not wide and not any(row.simulated for row in rows):
+        shown = _without_state(shown)
+    if len({row.host for row in rows}) > 1:  # whose GPU it is must be told however narrow the terminal
+        shown = (msgspec.structs.replace(shown[0], rank=0), *shown[1:])
+    _print(shown, rows, wide=wide)
 
 
 def print_differences(found: "Sequence[Difference]", left: str, right: str) -> None:

@@ -1,12 +1,15 @@
 """Host ranges: `node[01-40]`, `rack[1-3,7]-gpu[0-1]`."""
 
 import re
+from collections.abc import Iterable
 
 LIMIT = 4096
 """No pattern may stand for more hosts than this; a slip of the keyboard should not fill the memory."""
 
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
 _PIECE = re.compile(r"(\d+)(?:-(\d+))?")
+_LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)", re.ASCII | re.DOTALL)
+_DIGITS = 9
 
 
 class RangeError(ValueError):
@@ -33,6 +36,39 @@ def expand(pattern: str) -> tuple[str, ...]:
     if "[" in rest or "]" in rest or "[" in "".join(names) or "]" in "".join(names):
         raise RangeError(f"{pattern!r}: a bracket is not closed")
     return tuple(name + rest for name in names)
+
+
+def fold(names: Iterable[str]) -> tuple[str, ...]:
+    """Names as few patterns, in the order of their first hosts: `node[01-40]`. `expand` gives the names back.
+
+    Only the last number of a name is folded, as people number hosts.
+    """
+    parts = {name: _LAST_NUMBER.fullmatch(name) for name in dict.fromkeys(names)}
+    numbered = {name: match.groups() for name, match in parts.items() if match is not None and not is_range(name)}
+    # where zeros fill numbers up, each length is a numbering of its own: 08 and 10 belong together, 8 does not
+    filled = {(head, tail, len(digits)) for head, digits, tail in numbered.values() if digits.startswith("0")}
+    groups: dict[str | tuple[str, str, int], dict[int, str]] = {}
+    for name in parts:
+        if name not in numbered or len(numbered[name][1]) > _DIGITS:
+            groups[name] = {}
+            continue
+        head, digits, tail = numbered[name]
+        length = len(digits) if (head, tail, len(digits)) in filled else 0
+        groups.setdefault((head, tail, length), {})[int(digits)] = digits
+    return tuple(key if isinstance(key, str) else _folded(key[0], key[1], found) for key, found in groups.items())
+
+
+def _folded(head: str, tail: str, numbers: dict[int, str]) -> str:
+    if len(numbers) == 1:
+        return head + next(iter(numbers.values())) + tail
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    pieces = (numbers[run[0]] + (f"-{numbers[run[-1]]}" if len(run) > 1 else "") for run in runs)
+    return f"{head}[{','.join(pieces)}]{tail}"
 
 
 def _numbers(body: str, pattern: str) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from console.health.rules.base import Say, compared, expectation_of, no_gpus, pairs, rule
 from console.model.facts import Gpu, Known, first_unknown, value_or
 from console.model.finding import Finding
-from console.model.profile import Expectation
+from console.model.profile import Expectation, GpuSpec
 
 _TOLERANCE = 0.01
 _IDLE_PERCENT = 5.0
@@ -39,8 +39,17 @@ def power_cap(say: Say) -> Iterable[Finding]:
         expected = Expectation(fact="gpu.power_cap_w", low=low, level="advised", source=spec.source)
     if expected is None:
         return [say.passed("the model of the GPUs is not in the catalog: no board power to hold caps against")]
-    watts = spec.power_w if spec is not None else "WATTS"
-    return [compared(say, expected, remedy=f"sudo amd-smi set --gpu all --power-cap {watts}", what="power cap")]
+    remedy = f"sudo amd-smi set --gpu all --power-cap {_watts(expected, spec)}"
+    return [compared(say, expected, remedy=remedy, what="power cap")]
+
+
+def _watts(expected: Expectation, spec: GpuSpec | None) -> str:
+    """The cap to set: the one accepted, the middle of a range, or the board power of the data sheet."""
+    if expected.accept:
+        return f"{expected.accept[0]:g}" if isinstance(expected.accept[0], int | float) else str(expected.accept[0])
+    if expected.low is not None and expected.high is not None:
+        return f"{(expected.low + expected.high) / 2:g}"
+    return "WATTS" if spec is None else str(spec.power_w)
 
 
 @rule(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from console.cli import printing
+
 if TYPE_CHECKING:
     from tests.cli.conftest import RunCli
     from tests.cli.health.conftest import MakeRoot
@@ -102,6 +104,30 @@ def test_the_table_says_what_was_seen_expected_and_what_to_do_once_for_all_hosts
     assert "/proc/sys/kernel/numa_balancing" in lines[1]
     assert lines[4:] == ["node01, node02: sudo sysctl -w kernel.numa_balancing=0"]
     assert "2 hosts: 2 fail" in done.err
+
+
+def test_a_terminal_is_told_once_what_is_the_same_of_many_hosts(
+    cli: "RunCli", described: Path, make_root: "MakeRoot", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printing, "terminal_width", lambda: 80)
+    roots = [make_root(f"node0{n}", NUMA_ON) for n in (1, 2, 3, 5)]
+    roots.append(make_root("node06", {**NUMA_ON, **RESET}))
+    done = cli("health", *(word for root in roots for word in ("--bundle", root)))
+    lines = done.out.splitlines()
+    assert lines.count("node[01-03,05-06]  fail  host.numa_balancing") == 1
+    assert lines[1:4] == ["  NUMA balancing is 1", "  expected 0", "  /proc/sys/kernel/numa_balancing"]
+    assert [line for line in lines if line.startswith("node06  ")] == ["node06  fail  kernel.log.gpu-reset"]
+    assert "node[01-03,05-06]: sudo sysctl -w kernel.numa_balancing=0" in lines
+
+
+def test_a_terminal_is_told_why_something_does_not_count(
+    cli: "RunCli", described: Path, make_root: "MakeRoot", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printing, "terminal_width", lambda: 80)
+    lines = cli("health", "--bundle", make_root("exempt", NUMA_ON), "--all").out.splitlines()
+    at = lines.index("exempt  (fail)  host.numa_balancing")
+    assert lines[at + 2] == "  does not count: suppressed until 2099-01-01: a test rig"
+    assert at > max(index for index, line in enumerate(lines) if line.startswith("exempt  pass"))
 
 
 @pytest.mark.parametrize("form", ["json", "junit", "prometheus", "nagios"])

@@ -49,6 +49,23 @@ def test_a_row_for_every_gpu(cli: "RunCli", described: Path, make_root: "MakeRoo
     assert all("MI300X" in line and "x16 32 GT/s" in line for line in lines[1:])
 
 
+def test_gpus_of_several_hosts_keep_their_host_however_narrow(
+    cli: "RunCli", described: Path, make_root: "MakeRoot", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printing, "terminal_width", lambda: 40)
+    one, two = make_root("node01"), make_root("node02")
+    both = cli("status", "--gpus", "--bundle", one, "--bundle", two).out.splitlines()
+    assert [line.split()[0] for line in both] == ["host", *["node01"] * 8, *["node02"] * 8]
+    assert cli("status", "--gpus", "--bundle", one).out.split()[0] == "address"
+
+
+def test_the_hosts_of_a_table_are_counted_below_it(cli: "RunCli", described: Path, make_root: "MakeRoot") -> None:
+    roots = [make_root("node01"), make_root("node02", NUMA_ON), make_root("node03")]
+    done = cli("status", *(word for root in roots for word in ("--bundle", root)))
+    assert done.err.strip() == "3 hosts: 1 fail, 2 pass"
+    assert cli("status", "--bundle", roots[0]).err == ""
+
+
 def test_json_has_facts_rows_and_gpus(cli: "RunCli", described: Path, make_root: "MakeRoot") -> None:
     found = json.loads(cli("status", "--json", "--bundle", make_root("node01")).out)
     assert found["hosts"][0]["host"] == found["rows"][0]["host"] == "node01"

@@ -21,6 +21,7 @@ from console.model.facts import (
     Unknown,
 )
 from console.model.finding import Finding, State
+from console.model.profile import Expectation, ServerProfile
 
 Judge = Callable[..., HostHealth]
 Single = Callable[..., Finding]
@@ -368,3 +369,22 @@ def test_bios_settings_are_listed_and_do_not_count(check: Judge, healthy: HostFa
     assert {item.state for item in health.findings} == {UNKNOWN}
     assert all(item.waived for item in health.findings)
     assert health.state is PASS
+
+
+@pytest.mark.parametrize(
+    ("own", "watts"),
+    [
+        (Expectation(fact="gpu.power_cap_w", low=742.5, high=757.5), "750"),
+        (Expectation(fact="gpu.power_cap_w", accept=(650, 700)), "650"),
+        (Expectation(fact="gpu.power_cap_w", low=990, high=1010), "1000"),
+    ],
+)
+def test_the_remedy_of_a_cap_sets_what_is_expected(
+    single: Single, facts: HostFacts, change: Change, profile: ServerProfile, own: Expectation, watts: str
+) -> None:
+    found = single(
+        change(facts, {"gpu.power_cap_w": known(500.0)}),
+        "gpu.power_cap",
+        profile=msgspec.structs.replace(profile, expect=(own,)),
+    )
+    assert found.remedy == f"sudo amd-smi set --gpu all --power-cap {watts}"
