@@ -14,7 +14,7 @@ from console.desk.tables import key_of
 from console.judge.comparability import MUST, SHOULD
 from console.model.attempt import Reason
 from console.model.cell import AnyCell, Matrix, Reference
-from console.model.text import clean_line, redact
+from console.model.text import clean_line, safe_line
 from console.model.units import METRICS, binary_size
 from console.results import frames, schema, views
 from console.results.markdown import summary_sentence
@@ -241,7 +241,7 @@ def _strength(text: str) -> Strength:
 
 
 def _clean(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
-    return tuple(Reason(item.reason, redact(clean_line(item.detail, 4000))) for item in reasons)
+    return tuple(Reason(item.reason, safe_line(item.detail, 4000)) for item in reasons)
 
 
 def _merged(reasons: Iterable[Reason]) -> tuple[Reason, ...]:

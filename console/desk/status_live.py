@@ -4,6 +4,7 @@ import msgspec
 
 from console.desk.fleet_board import FleetBoard, GpuLive, HostView
 from console.desk.status import RANK, GpuRow, StatusRow, gpu_rows, mean
+from console.model.names import pci_device
 
 _SECOND_NS = 1_000_000_000
 
@@ -66,12 +67,12 @@ def _seconds(ns: int) -> str:
 
 def _gpu(row: GpuRow, live: tuple[GpuLive, ...], rows: tuple[GpuRow, ...]) -> GpuRow:
     """A row with live figures; of a partition only what belongs to the whole device."""
-    device = row.bdf.rpartition(".")[0]
-    found = next((gpu for gpu in live if gpu.bdf.rpartition(".")[0] == device), None)
+    device = pci_device(row.bdf)
+    found = next((gpu for gpu in live if pci_device(gpu.bdf) == device), None)
     if found is None:
         return row
     row = msgspec.structs.replace(row, power_w=found.power_w, junction_c=found.junction_c, memory_c=found.memory_c)
-    if sum(other.bdf.rpartition(".")[0] == device for other in rows) > 1:
+    if sum(pci_device(other.bdf) == device for other in rows) > 1:
         return row
     return msgspec.structs.replace(
         row,

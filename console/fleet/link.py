@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from console.fleet.host import Host
-from console.model.text import clean_line, redact
+from console.model.text import safe_line
 
 Refusal = Literal["sessions", "missing", "denied", "silent", "forwarding", "unknown"]
 
@@ -24,7 +24,7 @@ class LinkError(Exception):
 
     def __init__(self, host: str, message: str, remedy: str = "") -> None:
         self.host = host
-        self.message = redact(clean_line(message, 600))
+        self.message = safe_line(message, 600)
         self.remedy = remedy
         super().__init__(f"{host}: {self.message}" + (f"; {remedy}" if remedy else ""))
 

@@ -18,6 +18,7 @@ from console.fleet.link import (
     Refusal,
     TimedOut,
 )
+from console.fleet.script import assignments
 from console.fleet.slots import Slots
 from console.model.text import clean_line
 
@@ -210,7 +211,7 @@ class SshLink:
     async def _why_no_socket(self, path: str, error: asyncssh.ChannelOpenError) -> ChannelRefused:
         """A second look: the refusal reads the same for a missing socket, a forbidden one and forwarding off."""
         below = self._host.root or "" if path != self._host.docker_socket else ""
-        look = b"P=%s\n" % shlex.quote(below + path).encode() + _LOOK
+        look = "\n".join(assignments({"P": below + path})).encode() + _LOOK
         try:
             seen = (await self.run(look, timeout_s=10)).stdout.decode("ascii", "replace").strip()
         except LinkLost:

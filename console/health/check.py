@@ -25,6 +25,14 @@ def registry() -> Mapping[str, Check]:
     return _REGISTRY
 
 
+def check_of(finding: Finding) -> Check | None:
+    """The check a finding belongs to; the finding's name may go further than the check's."""
+    name = finding.check
+    while name and name not in _REGISTRY:
+        name = name.rpartition(".")[0]
+    return _REGISTRY.get(name)
+
+
 def evaluate(checks: Iterable[Check], case: Case) -> tuple[Finding, ...]:
     """Every finding of every check, in the order of the checks.
 

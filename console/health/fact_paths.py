@@ -1,10 +1,12 @@
 """Facts by the path that server profiles name them with."""
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 import msgspec
 
+from console.health.expectation import shown
 from console.model.facts import Driver, Gpu, HostFacts, Known, System, Unknown
 
 
@@ -52,6 +54,11 @@ def facts_at(facts: HostFacts, path: str) -> tuple[Placed, ...]:
         count = len({gpu.device_bdf or gpu.bdf for gpu in facts.gpus.value})
         return (Placed("", Known(count, facts.gpus.source)),)
     return tuple(Placed(gpu.bdf, _of_gpu(gpu, name, facts.gpus.source)) for gpu in facts.gpus.value)
+
+
+def values_shown(path: str, placed: Iterable[Placed]) -> str:
+    """The values that are known, each once, for people."""
+    return ", ".join(dict.fromkeys(shown(path, item.fact.value) for item in placed if isinstance(item.fact, Known)))
 
 
 def _of_gpu(gpu: Gpu, name: str, source: str) -> Known[Any] | Unknown:

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 import console.health.rules  # noqa: F401 - importing it registers every rule
-from console.health.check import EXIT_CODES, SEVERITY, evaluate, registry
+from console.health.check import EXIT_CODES, SEVERITY, check_of, evaluate, registry
 from console.model.finding import Case, Check, Finding, State
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "UnknownCheck",
     "Waiver",
     "area_of",
+    "check_of",
     "checks",
     "choose",
     "exit_code",
@@ -188,12 +189,8 @@ def remedies(report: Report) -> tuple[Remedy, ...]:
 
 def area_of(finding: Finding) -> str:
     """The area of the check a finding belongs to."""
-    name = finding.check
-    while name:
-        if name in registry():
-            return registry()[name].area
-        name = name.rpartition(".")[0]
-    return "host"
+    check = check_of(finding)
+    return check.area if check is not None else "host"
 
 
 def _touches(name: str, check: Check) -> bool:

@@ -21,6 +21,11 @@ def gpu_name(text: str) -> str:
     return f"MI{found[1].upper()}" if found else text.strip()
 
 
+def pci_device(bdf: str) -> str:
+    """A PCI address without its function number: equal for all partitions of one GPU."""
+    return bdf.rpartition(".")[0]
+
+
 def cpu_name(text: str) -> str:
     """`AMD EPYC 9654 96-Core Processor` and `2x EPYC 9654` are both `EPYC 9654`; others only lose their blanks."""
     found = _EPYC.search(text)

@@ -1,6 +1,7 @@
 """Host bytes to text that is safe on a terminal, and the removal of secrets from anything stored or shown."""
 
 import re
+from collections.abc import Iterable
 from typing import NewType
 
 Clean = NewType("Clean", str)
@@ -50,6 +51,17 @@ def clean(raw: bytes | str, limit: int = LINE_LIMIT) -> Clean:
 def clean_line(raw: bytes | str, limit: int = 300) -> Clean:
     """One line of clean text: inner newlines become spaces, the ends are trimmed."""
     return Clean(" ".join(clean(raw, LINE_LIMIT).split())[:limit])
+
+
+def safe_line(raw: bytes | str, limit: int = 300) -> Clean:
+    """One line of clean text without secrets; a secret is found before the line is cut, else half of it would stay."""
+    return Clean(redact(clean_line(raw, LINE_LIMIT))[:limit])
+
+
+def some(names: Iterable[str], most: int = 4) -> str:
+    """The first few names and how many more: `a, b, c, d and 3 more`."""
+    every = list(names)
+    return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
 
 
 def redact(text: str) -> str:

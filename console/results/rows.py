@@ -11,7 +11,7 @@ from console.judge.comparability import sentence
 from console.judge.verdict import Judgement
 from console.model.attempt import Outcome, Validity
 from console.model.cell import AnyCell
-from console.model.text import clean_line, redact
+from console.model.text import safe_line
 from console.model.units import METRICS
 from console.results.derived import mfu_percent
 from console.results.reading import Judged, Seen
@@ -58,7 +58,7 @@ def complete(row: Row, table: Table) -> Row:
 def safe(value: Any) -> Any:
     """Texts and lists of texts as they may be shown; everything else as it is."""
     if isinstance(value, str):
-        return redact(clean_line(value, 4000))
+        return safe_line(value, 4000)
     if isinstance(value, list | tuple):
         return [safe(item) for item in value]
     return value

@@ -13,6 +13,7 @@ from console.model.attempt import Reason, Validity
 from console.model.facts import Clock, KernelLine, RasBlock, Unknown
 from console.model.finding import State
 from console.model.launch import Seat
+from console.model.names import pci_device
 from console.model.text import clean_line
 from console.runs.clocks import moved_ns
 
@@ -65,11 +66,7 @@ def _bounded(host: str, found: Sequence[Reason]) -> Iterator[Reason]:
 
 def used(seat: Seat, bdf: str) -> bool:
     """Whether a GPU of the host is one of the attempt's; a partition counts as its device."""
-    return seat.all_gpus or _device(bdf) in {_device(gpu.bdf) for gpu in seat.gpus}
-
-
-def _device(bdf: str) -> str:
-    return bdf.rpartition(".")[0]
+    return seat.all_gpus or pci_device(bdf) in {pci_device(gpu.bdf) for gpu in seat.gpus}
 
 
 def _gpus(seat: Seat, before: Vitals, after: Vitals) -> Iterator[Reason]:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import shlex
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 
@@ -21,6 +20,7 @@ from console.fleet.host import Fleet, Host
 from console.fleet.link import Link, LinkError
 from console.fleet.links import Links
 from console.fleet.probe.survey import survey
+from console.fleet.script import assignments
 from console.model.attempt import Beat, FailureClass, Gap, LogFrame
 from console.model.events import Cursor, FetchProgress
 from console.model.facts import HostFacts, Known, Unknown
@@ -30,6 +30,12 @@ from console.runs.site import Busy, Collected, ImageSeen, Observation, PartSeen,
 
 RECEIPT_TIMEOUT_S = 20.0
 MARKER_LINES = 20
+
+_LEAVE_RECEIPT = """\
+umask 077
+FILE=$FOLDER/$ATTEMPT.json
+mkdir -p "$FOLDER" && printf %s "$RECEIPT" | base64 -d >"$FILE.part" && mv "$FILE.part" "$FILE"
+"""
 
 
 class DockerSite:
@@ -235,11 +241,8 @@ class DockerSite:
     async def leave_receipt(self, host: str, attempt: str, receipt: bytes) -> None:
         """Write the receipt under the host's scratch folder."""
         folder = f"{self._host(host).scratch}/receipts"
-        target = shlex.quote(f"{folder}/{attempt}.json")
-        script = (
-            f"umask 077; mkdir -p {shlex.quote(folder)} && base64 -d > {target}.part <<'@@'"
-            f" && mv {target}.part {target}\n{base64.b64encode(receipt).decode()}\n@@\n"
-        )
+        given = {"FOLDER": folder, "ATTEMPT": attempt, "RECEIPT": base64.b64encode(receipt).decode()}
+        script = "\n".join((*assignments(given), _LEAVE_RECEIPT))
         with _translated(host):
             link = await self._links.get(host)
             done = await link.run(script.encode(), timeout_s=RECEIPT_TIMEOUT_S)

@@ -28,7 +28,7 @@ from console.model.launch import (
     Placement,
 )
 from console.model.profile import ContainerOptions, Image, ModelCard
-from console.model.text import clean_line, redact
+from console.model.text import safe_line
 from console.runs import hub_program
 from console.runs.site import Busy, Site, SiteError
 from console.workloads.failures import classify
@@ -168,5 +168,5 @@ def _failed(host: str, model: str, tail: bytes, exit_code: int | None) -> SiteEr
     if failure is not None:
         return SiteError(host, f"{model}: {failure.line}", remedy=failure.remedy, failure=failure.failure)
     last = tail.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1]
-    line = redact(clean_line(last)) or f"the download ended with exit code {exit_code}"
+    line = safe_line(last) or f"the download ended with exit code {exit_code}"
     return SiteError(host, f"{model}: {line}", failure=FailureClass.MODEL_INCOMPLETE)

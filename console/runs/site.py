@@ -34,10 +34,6 @@ class SiteError(Exception):
         self.retry = retry
         self.failure = failure
 
-    def sentence(self) -> str:
-        """Host and what happened, without the remedy: rows show that beside it."""
-        return f"{self.host}: {self.message}"
-
     @property
     def line(self) -> str:
         """What happened and where, without the remedy, for records that keep that apart."""

@@ -175,7 +175,7 @@ async def _look_at(ledger: Ledger, seat: Seat, log_lines: int, *, fabric: bool) 
             hcas = seat.hcas if fabric else ()
             return await ledger.office.site.vitals(seat.host, hcas, interfaces, log_lines)
     except SiteError as error:
-        why = error.sentence()
+        why = error.line
     except TimeoutError:
         why = f"{seat.host}: no answer within {LOOK_S:.0f} s"
     await ledger.tell(Noticed(f"its error counters were not looked at: {why}", "warning"))

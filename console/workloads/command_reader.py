@@ -14,7 +14,7 @@ from console.model.attempt import (
     Signal,
     Symptom,
 )
-from console.model.text import clean_line, redact
+from console.model.text import safe_line
 from console.workloads.command_params import CommandParams
 from console.workloads.failures import FailureScan, by_exit_code, ended_by_us
 from console.workloads.lines import Line, LineSplitter
@@ -81,7 +81,7 @@ class CommandReader:
                 map(_ORDER.__getitem__, self._entered), default=-1
             ):
                 self._entered[phase] = line.at_ns
-                yield PhaseSeen(line.at_ns, phase, redact(clean_line(line.text)))
+                yield PhaseSeen(line.at_ns, phase, safe_line(line.text))
         for item, pattern in self._samples:
             if (match := pattern.search(line.text)) is not None:
                 yield self._sample(line, item, match.groupdict())
@@ -100,7 +100,7 @@ class CommandReader:
                         at_ns=line.at_ns,
                         signature=f"matrix {item.pattern}",
                         failure=item.failure,
-                        line=redact(clean_line(line.text)),
+                        line=safe_line(line.text),
                         remedy=item.remedy,
                     )
                     yield self._told

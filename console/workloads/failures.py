@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from console.model.attempt import Failure, FailureClass, Symptom
-from console.model.text import clean_line, redact
+from console.model.text import safe_line
 from console.workloads.lines import Line
 from console.workloads.log_prefix import take_apart
 from console.workloads.signature import Signature
@@ -124,7 +124,7 @@ class FailureScan:
             at_ns=line.at_ns,
             signature=signature.id,
             failure=signature.failure,
-            line=_shown(message),
+            line=safe_line(message),
             remedy=signature.remedy,
             secondary=signature.secondary,
             warning=signature.warning or level == "WARNING",
@@ -148,7 +148,7 @@ class FailureScan:
             at_ns=line.at_ns,
             signature=f"exception {name}",
             failure=FailureClass.PYTHON_ERROR,
-            line=_shown(text),
+            line=safe_line(text),
             remedy=_PYTHON_REMEDY,
             secondary=name in SECONDARY_EXCEPTIONS,
         )
@@ -167,7 +167,7 @@ def classify(text: str) -> Failure | None:
     for part in text.splitlines():
         signature = match_signature(part)
         if signature is not None and not signature.warning:
-            return Failure(failure=signature.failure, line=_shown(part), remedy=signature.remedy)
+            return Failure(failure=signature.failure, line=safe_line(part), remedy=signature.remedy)
     return None
 
 
@@ -189,10 +189,6 @@ def by_exit_code(code: int | None) -> Failure | None:
 
 def _verb(what: str) -> str:
     return what if what.startswith(("failed", "refused", "could")) else f"ended: {what}"
-
-
-def _shown(text: str) -> str:
-    return redact(clean_line(text))
 
 
 def _needles() -> Iterator[tuple[Signature, str]]:

@@ -6,7 +6,7 @@ A run over several nodes that fell back to TCP sockets ends well and slow: nothi
 import re
 
 from console.model.attempt import FailureClass, Reason, Symptom, Validity
-from console.model.text import clean_line, redact
+from console.model.text import safe_line
 from console.workloads.lines import Line
 
 _BOOTSTRAP = re.compile(r"Bootstrap ?: ?Using \[?\d?\]?\s?(\S{1,40}?):(\S{1,60})")
@@ -38,14 +38,14 @@ class NcclLog:
             self.nodes = int(nodes[1])
         if "via NET/" in text and (via := _VIA.search(text)) is not None:
             if via[1] == "Socket":
-                self.sockets = self.sockets or _shown(text)
+                self.sockets = self.sockets or safe_line(text)
             elif via[3] is None:
-                self.without_gdr = self.without_gdr or _shown(text)
+                self.without_gdr = self.without_gdr or safe_line(text)
             self.network = self.network or via[1]
         elif "Using network " in text and (network := _NETWORK.search(text)) is not None:
             self.network = network[1]
             if network[1] == "Socket" and (self.nodes or 1) > 1:
-                self.sockets = self.sockets or _shown(text)
+                self.sockets = self.sockets or safe_line(text)
         elif "Bootstrap" in text and not self.loopback and (bootstrap := _BOOTSTRAP.search(text)) is not None:
             return self._bootstrap(line, bootstrap[1])
         return None
@@ -53,7 +53,7 @@ class NcclLog:
     def _bootstrap(self, line: Line, interface: str) -> Symptom | None:
         if interface != _LOOPBACK or (self.nodes or 1) < 2:
             return None
-        self.loopback = _shown(line.text)
+        self.loopback = safe_line(line.text)
         return Symptom(
             at_ns=line.at_ns,
             signature="N-lo",
@@ -76,7 +76,3 @@ class NcclLog:
         if self.network is not None or (self.nodes or 1) < 2:
             return []
         return [Reason(Validity.NETWORK_UNKNOWN, "RCCL did not say which network it used: no 'Using network' line")]
-
-
-def _shown(text: str) -> str:
-    return redact(clean_line(text))

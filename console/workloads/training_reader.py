@@ -17,7 +17,7 @@ from console.model.attempt import (
     Signal,
     Validity,
 )
-from console.model.text import clean_line, redact
+from console.model.text import safe_line
 from console.workloads.failures import FailureScan, by_exit_code, ended_by_us
 from console.workloads.lines import Line, LineSplitter
 from console.workloads.nccl_log import INTERFACE_REMEDY, NcclLog
@@ -97,11 +97,7 @@ class TrainingReader(ABC):
 
     def feed(self, frames: Sequence[LogFrame]) -> Sequence[Signal]:
         """Signals found in these frames; what is unfinished waits for the next call."""
-        found: list[Signal] = []
-        for frame in frames:
-            for line in self._splitter.feed(frame):
-                found.extend(self._read(line))
-        return found
+        return [signal for frame in frames for line in self._splitter.feed(frame) for signal in self._read(line)]
 
     def close(self, files: Mapping[str, bytes], exit_code: int | None) -> Result:
         """The result: root cause of the log first, then the exit code, then what the figures themselves say."""
@@ -127,7 +123,7 @@ class TrainingReader(ABC):
             return
         self._phase = _ORDER[phase]
         self.entered[phase] = line.at_ns
-        yield PhaseSeen(line.at_ns, phase, redact(clean_line(line.text)))
+        yield PhaseSeen(line.at_ns, phase, safe_line(line.text))
 
     def _read(self, line: Line) -> Iterator[Signal]:
         if (loopback := self.nccl.read(line)) is not None:
@@ -137,7 +133,7 @@ class TrainingReader(ABC):
             stepped = True
             self.steps.append(step)
             if step.loss_is_nan and not self._nan:
-                self._nan = redact(clean_line(line.text))
+                self._nan = safe_line(line.text)
             yield from self.enter(line, self.phase_of(step))
             yield from samples(
                 step,

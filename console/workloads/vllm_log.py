@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from console.model.attempt import Phase, PhaseSeen, Sample
-from console.model.text import clean_line, redact
+from console.model.text import safe_line
 from console.workloads.bars import Bar, read_bar
 from console.workloads.lines import Line
 
@@ -114,7 +114,7 @@ class VllmLog:
         self._phase = _ORDER[phase]
         self._pending = tuple(marker for marker in _MARKERS if _ORDER[marker[1]] > self._phase)
         self.entered[phase] = line.at_ns
-        yield PhaseSeen(line.at_ns, phase, redact(clean_line(line.text)))
+        yield PhaseSeen(line.at_ns, phase, safe_line(line.text))
 
     def _stat_line(self, line: Line) -> Iterator[PhaseSeen | Sample]:
         match = _STAT.search(line.text)

@@ -60,11 +60,7 @@ class VllmReader(ABC):
 
     def feed(self, frames: Sequence[LogFrame]) -> Sequence[Signal]:
         """Signals found in these frames; what is unfinished waits for the next call."""
-        found: list[Signal] = []
-        for frame in frames:
-            for line in self._splitter.feed(frame):
-                found.extend(self._read(line))
-        return found
+        return [signal for frame in frames for line in self._splitter.feed(frame) for signal in self._read(line)]
 
     def close(self, files: Mapping[str, bytes], exit_code: int | None) -> Result:
         """The result. The log's root cause stands before the exit code, the exit code before the result file."""

@@ -233,6 +233,15 @@ def test_secrets_and_escapes_do_not_reach_the_failure() -> None:
     assert failure.line == "OSError: You are trying to access a gated repo with [redacted]"
 
 
+def test_a_secret_at_the_end_of_a_line_that_is_cut_does_not_stay_in_part() -> None:
+    told = "OSError: You are trying to access a gated repo"
+    line = f"{told} {'a' * (300 - len(told) - 6)} hf_abcdefghijklmnop"
+    failure = classify(line)
+    assert failure is not None
+    assert "hf_" not in failure.line
+    assert len(failure.line) <= 300
+
+
 def test_each_symptom_is_reported_once_and_floods_are_bounded() -> None:
     found = FailureScan()
     lines = [f"E{number}Error: {number}" for number in range(500)] * 2

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from console.fleet.engine.seen import ContainerSeen
 from console.model.attempt import FailureClass
-from console.model.text import clean_line, redact
+from console.model.text import safe_line
 
 
 class EngineError(Exception):
@@ -25,7 +25,7 @@ class EngineError(Exception):
         retry: bool = False,
     ) -> None:
         self.host = host
-        self.message = redact(clean_line(message, 600))
+        self.message = safe_line(message, 600)
         self.remedy = remedy
         self.status = status
         self.failure = failure

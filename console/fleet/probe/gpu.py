@@ -17,6 +17,7 @@ from console.fleet.probe.kfd import NODES, KfdNode, kfd_links, xgmi_peers
 from console.fleet.probe.reading import Files, Table, unread
 from console.fleet.script import Section
 from console.model.facts import Gpu, GpuLink, Known, PciDevice, Unknown, value_or
+from console.model.names import pci_device
 from console.model.text import clean_line
 
 _PCI = "/sys/bus/pci/devices"
@@ -116,7 +117,7 @@ def parse(found: Mapping[str, Section], loaded: Known[bool] | Unknown, nodes: Se
     for path, files in bound.items():
         bdf = _bdf(table, path)
         mine = [node for node in nodes if node.bdf == bdf]
-        mine += [node for node in nodes if node.bdf not in taken and _slot(node.bdf) == _slot(bdf)]
+        mine += [node for node in nodes if node.bdf not in taken and pci_device(node.bdf) == pci_device(bdf)]
         gpus.extend(_device(files, bdf, _device_id(table, path), mine, groups_of(found)))
     seen = tuple(sorted((_linked(gpu, found, links) for gpu in gpus), key=lambda gpu: gpu.bdf))
     return Graphics(Known(seen, _PCI), rest)
@@ -160,10 +161,6 @@ def _bdf(table: Table, path: str) -> str:
     """PCI address of a device, or nothing when it has none (a platform device)."""
     bdf = (table.raw(f"{path}/uevent#PCI_SLOT_NAME") or path.rsplit("/", 1)[-1]).lower()
     return bdf if re.fullmatch(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", bdf) else ""
-
-
-def _slot(bdf: str) -> str:
-    return bdf.rpartition(".")[0]
 
 
 def _device(files: Files, bdf: str, device_id: str, nodes: Sequence[KfdNode], groups: Mapping[str, int]) -> list[Gpu]:

@@ -7,6 +7,7 @@ import msgspec
 
 from console.fleet.script import Section
 from console.model.facts import GpuLink
+from console.model.names import pci_device
 
 NODES = "/sys/class/kfd/kfd/topology/nodes"
 
@@ -118,7 +119,7 @@ def kfd_links(section: Section | None, nodes: Sequence[KfdNode]) -> dict[int, tu
                 to_bdf=other.bdf if other is not None else "",
                 weight=weight,
                 max_mb_per_s=most,
-                same_device=other is not None and _slot(other.bdf) == _slot(places[start].bdf),
+                same_device=other is not None and pci_device(other.bdf) == pci_device(places[start].bdf),
             )
         )
     return {number: tuple(links) for number, links in found.items()}
@@ -126,7 +127,9 @@ def kfd_links(section: Section | None, nodes: Sequence[KfdNode]) -> dict[int, tu
 
 def xgmi_peers(links: tuple[GpuLink, ...]) -> int:
     """Other devices (not partitions) that are reached over xGMI."""
-    return len({_slot(link.to_bdf) for link in links if link.kind == "xgmi" and link.to_bdf and not link.same_device})
+    return len(
+        {pci_device(link.to_bdf) for link in links if link.kind == "xgmi" and link.to_bdf and not link.same_device}
+    )
 
 
 def bdf_of(location_id: int, domain: int) -> str:
@@ -139,7 +142,3 @@ def gfx_of(version: int) -> str:
     if version <= 0:
         return ""
     return f"gfx{version // 10000}{version // 100 % 100:x}{version % 100:x}"
-
-
-def _slot(bdf: str) -> str:
-    return bdf.rpartition(".")[0]

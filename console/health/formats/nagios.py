@@ -2,6 +2,7 @@
 
 from console.health.report import Report
 from console.model.finding import Finding, State
+from console.model.text import some
 
 _WORDS = {State.PASS: "OK", State.WARN: "WARNING", State.FAIL: "CRITICAL", State.UNKNOWN: "UNKNOWN"}
 _SHOWN = 3
@@ -19,8 +20,7 @@ def render(report: Report) -> str:
     healthy = sum(1 for host in report.hosts if host.state is State.PASS)
     text = f"INSTINCT {_WORDS[report.state]} - {healthy} of {total} hosts pass"
     if bad:
-        rest = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-        text += ": " + ", ".join(f"{finding.host} {finding.check}" for finding in bad[:_SHOWN]) + rest
+        text += ": " + some((f"{finding.host} {finding.check}" for finding in bad), _SHOWN)
     counts = {state: sum(1 for host in report.hosts if host.state is state) for state in _WORDS}
     perfdata = [
         f"hosts={total};;;0;",

@@ -8,7 +8,7 @@ from console.model.facts import Gpu, HostFacts, Unknown, value_or
 from console.model.finding import Effect, Finding, State
 from console.model.launch import Need
 from console.model.profile import GpuSpec, ModelCard, ServerProfile
-from console.model.text import clean_line
+from console.model.text import clean_line, some
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,9 +87,7 @@ Gate = Callable[[Ask], Iterable[Finding]]
 
 def grouped(gpus: Iterable[Gpu]) -> str:
     """PCI addresses for people, the first four and how many more."""
-    names = [gpu.bdf for gpu in gpus]
-    rest = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(names[:4]) + rest
+    return some(gpu.bdf for gpu in gpus)
 
 
 def _text(text: str) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from console.health.check_ids import CheckId
-from console.health.expectation import meets, shown, wanted
-from console.health.fact_paths import Placed, facts_at
+from console.health.expectation import meets, wanted
+from console.health.fact_paths import facts_at, values_shown
 from console.health.gates.base import Ask, Gate
 from console.model.facts import Known, Unknown
 from console.model.finding import Effect, Finding, State
@@ -70,7 +70,7 @@ def _held(ask: Ask, server: ServerProfile, expected: Expectation) -> Finding:
         return ask.failed(
             check,
             Effect.NOTE,
-            f"{expected.fact} is {_values(expected.fact, wrong)}",
+            f"{expected.fact} is {values_shown(expected.fact, wrong)}",
             expected=wanted(expected),
             source=source,
             remedy=f"instinct status {ask.host} --wide",
@@ -79,7 +79,7 @@ def _held(ask: Ask, server: ServerProfile, expected: Expectation) -> Finding:
         )
     if unknown is not None:
         return ask.unknown(check, Effect.NOTE, expected.fact, unknown, expected=wanted(expected), source=source)
-    return ask.passed(check, f"{expected.fact} is {_values(expected.fact, placed)}")
+    return ask.passed(check, f"{expected.fact} is {values_shown(expected.fact, placed)}")
 
 
 def _together(ask: Ask, server: ServerProfile, found: Sequence[Finding]) -> Finding:
@@ -97,11 +97,6 @@ def _together(ask: Ask, server: ServerProfile, found: Sequence[Finding]) -> Find
         remedy=f"instinct profiles show {server.name}",
         state=State.WARN if known else State.UNKNOWN,
     )
-
-
-def _values(fact: str, placed: Sequence[Placed]) -> str:
-    values = dict.fromkeys(shown(fact, item.fact.value) for item in placed if isinstance(item.fact, Known))
-    return ", ".join(values)
 
 
 GATES: tuple[Gate, ...] = (against_profile,)

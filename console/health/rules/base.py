@@ -1,21 +1,20 @@
 """How a rule says what it found, and how it is registered."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from console.health.check import register
-from console.health.expectation import meets, shown, wanted
-from console.health.fact_paths import Placed, facts_at
+from console.health.expectation import meets, wanted
+from console.health.fact_paths import facts_at, values_shown
 from console.model.facts import Gpu, HostFacts, Known, Unknown, first_unknown, value_or
 from console.model.finding import Case, Check, Finding, State
 from console.model.profile import Expectation, Level
-from console.model.text import clean_line
+from console.model.text import clean_line, some
 
 FOR_INFORMATION = "as published for information; a host that differs is not wrong"
 UNREAD_ADVISED = "advised only; what cannot be read does not count"
 IN_GUEST = "virtual functions: their counters are kept by the virtualisation host"
-_NAMED = 4
 
 
 class Say(msgspec.Struct, frozen=True):
@@ -121,9 +120,7 @@ def add(
 
 def addresses(places: Iterable[str]) -> str:
     """PCI addresses for people: the first few, and how many more."""
-    names = [place for place in places if place]
-    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + rest
+    return some(place for place in places if place)
 
 
 def pairs(values: Mapping[str, object]) -> str:
@@ -160,7 +157,7 @@ def compared(say: Say, expected: Expectation, *, remedy: str, what: str) -> Find
         sources = dict.fromkeys(item.fact.source for item in wrong if isinstance(item.fact, Known))
         return say.finding(
             State.FAIL if expected.level == "required" else State.WARN,
-            f"{what} is {_values(expected.fact, wrong)}{count}",
+            f"{what} is {values_shown(expected.fact, wrong)}{count}",
             evidence=": ".join(part for part in (where, ", ".join(list(sources)[:2])) if part),
             remedy=remedy,
             waived=FOR_INFORMATION if expected.level == "published" else "",
@@ -168,15 +165,10 @@ def compared(say: Say, expected: Expectation, *, remedy: str, what: str) -> Find
         )
     if unknown is not None:
         return say.unknown(what, unknown, **common, **_unread(expected.level))
-    return say.passed(f"{what} is {_values(expected.fact, placed)}", **common)
+    return say.passed(f"{what} is {values_shown(expected.fact, placed)}", **common)
 
 
 def _unread(level: Level) -> dict[str, str]:
     if level == "required":
         return {"waived": ""}
     return {"waived": UNREAD_ADVISED if level == "advised" else FOR_INFORMATION}
-
-
-def _values(fact: str, placed: Sequence[Placed]) -> str:
-    values = dict.fromkeys(shown(fact, item.fact.value) for item in placed if isinstance(item.fact, Known))
-    return ", ".join(values)

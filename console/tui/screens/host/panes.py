@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from console.desk import status
 from console.desk.expectations import agreement, text
 from console.health.kernel_log import Fault
-from console.health.report import checks
+from console.health.report import check_of
 from console.health.rules.kernel import resting
-from console.model.finding import Ack, Check, Finding
+from console.model.finding import Ack, Finding
 from console.tui.remedies import command
 from console.tui.screens.host import facts as host_facts
 from console.tui.screens.host import findings as host_findings
@@ -51,7 +51,7 @@ class FindingsPane(Listing):
         item = self._found.get(key)
         if item is None:
             return ()
-        check = check_of(item.check)
+        check = check_of(item)
         return host_findings.detail(item, check.explain if check else "", check.detail if check else "")
 
     def current(self) -> Finding | None:
@@ -261,13 +261,3 @@ class WorkPane(Listing):
     def attempt(self) -> str | None:
         """The attempt under the cursor."""
         return host_work.attempt_of(self.grid.current or "")
-
-
-def check_of(name: str) -> Check | None:
-    """The check a finding belongs to; its name may go further than the check's."""
-    known = checks()
-    while name:
-        if name in known:
-            return known[name]
-        name = name.rpartition(".")[0]
-    return None

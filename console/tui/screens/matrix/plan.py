@@ -8,7 +8,7 @@ import msgspec
 
 from console.health.check_ids import CheckId
 from console.model.finding import Effect, Finding, State
-from console.model.text import clean, clean_line, redact
+from console.model.text import clean, clean_line, redact, some
 from console.tui.marks import Role, Span
 from console.tui.widgets.lines import BLANK, Para, labelled, para
 from console.tui.words import size, span_s
@@ -195,8 +195,7 @@ def _finding(
     glyph, word, role = _EFFECTS[effect]
     made: list[Para] = []
     for text, hosts in seen.items():
-        names = list(hosts)
-        where = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        where = some(hosts, SHOWN)
         head: Span = (" " * LABEL, "") if made else (f"{f'{glyph} {word}':<{LABEL}}", role)
         what: Span = ("" if made else f"  {check}", "dim")
         made.append(Para((head, (f"{where}: ", "bold"), (clean_line(text, 600), ""), what), LABEL))
