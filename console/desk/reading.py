@@ -10,9 +10,15 @@ from typing import BinaryIO
 import msgspec
 
 import console.workloads  # noqa: F401 - importing it fills the registry
+from console.catalog.errors import suggestion
+from console.desk import desk
 from console.desk.errors import DeskError
+from console.desk.settings import Settings
 from console.model.attempt import Failure, FailureClass, LogFrame, PhaseSeen, Result, Sample, Symptom
-from console.workloads.base import registry
+from console.model.cell import AnyCell
+from console.workloads.base import LogReader, Workload, WorkloadError, registry
+from console.workloads.fabric import part_of
+from console.workloads.places import PART, RESULT_FILE
 
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d) ")
 _CHUNK = 1 << 16
@@ -35,16 +41,33 @@ def workloads() -> tuple[str, ...]:
     return tuple(registry())
 
 
-def read_log(workload: str, file: Path | None, result_file: Path | None = None) -> LogRead:
+def row(settings: Settings, name: str) -> AnyCell:
+    """The row called `MATRIX/CELL`. Raises DeskError, CatalogError."""
+    matrix, slash, cell = name.partition("/")
+    if not slash:
+        raise DeskError(f"{name!r} names no row: MATRIX/CELL, as `instinct plan MATRIX` shows them")
+    cells = {item.id: item for item in desk.catalog(settings).matrix(matrix).cells}
+    if cell not in cells:
+        raise DeskError(f"{matrix} has no row {cell!r}{suggestion(cell, cells)}")
+    return cells[cell]
+
+
+def read_log(workload: str, file: Path | None, result_file: Path | None = None, cell: AnyCell | None = None) -> LogRead:
     """Read a log file, or stdin for None. Raises DeskError on an unknown workload or an unreadable file.
 
-    A log of `docker logs --timestamps` keeps its times; in any other, times are 0.
+    A log of `docker logs --timestamps` keeps its times; in any other, times are 0. With a `cell` it is read as one of
+    that row; of several nodes, as that of the rank which prints the figures. `result_file` stands for whatever file
+    the program writes its figures to.
     """
     known = registry()
     if workload not in known:
         raise DeskError(f"unknown workload {workload!r}; there are {', '.join(known)}")
-    part = "client" if workload == "vllm-serve" else "main"
-    reader = known[workload].reader(None, part)
+    if cell is not None and cell.workload != workload:
+        raise DeskError(f"{cell.matrix}/{cell.id} is a row of {cell.workload}, not of {workload}")
+    try:
+        reader = _reader(known[workload], cell)
+    except WorkloadError as error:
+        raise DeskError(f"{error}: --cell MATRIX/CELL") from None
     phases: list[PhaseSeen] = []
     samples: list[Sample] = []
     symptoms: list[Symptom] = []
@@ -56,7 +79,7 @@ def read_log(workload: str, file: Path | None, result_file: Path | None = None) 
                 samples.append(signal)
             else:
                 symptoms.append(signal)
-    result = reader.close(_files(result_file), None)
+    result = reader.close(_files(result_file, cell), None)
     failure = result.failure
     measured = failure is None or result.values
     return LogRead(
@@ -69,12 +92,22 @@ def read_log(workload: str, file: Path | None, result_file: Path | None = None) 
     )
 
 
-def _files(result_file: Path | None) -> dict[str, bytes]:
+def _reader(workload: Workload, cell: AnyCell | None) -> LogReader:
+    """The reader of the part that has the figures."""
+    if cell is None or cell.nodes == 1:
+        return workload.reader(cell, "client" if workload.name == "vllm-serve" else PART)
+    readers = [workload.reader(cell, part_of(rank, cell.nodes, PART)) for rank in range(cell.nodes)]
+    return next((reader for reader in readers if getattr(reader, "prints", True)), readers[0])
+
+
+def _files(result_file: Path | None, cell: AnyCell | None) -> dict[str, bytes]:
+    """The file under every name that its program may write it to inside a container."""
     if result_file is None:
         return {}
+    names = (RESULT_FILE, *getattr(cell.params if cell is not None else None, "files", ()))
     try:
         with result_file.open("rb") as stream:
-            return {str(result_file): stream.read(RESULT_LIMIT)}
+            return dict.fromkeys(names, stream.read(RESULT_LIMIT))
     except OSError as error:
         raise DeskError(f"{result_file}: cannot be read: {error.strerror}") from None
 

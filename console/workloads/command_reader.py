@@ -34,13 +34,12 @@ class CommandReader:
     def __init__(self, params: CommandParams, metric: str, nodes: int, *, reports: bool) -> None:
         self._params = params
         self._metric = metric
-        self._reports = reports
+        self.prints = reports
         self._phases = [(item.phase, compiled(item.pattern)) for item in params.phases]
         self._samples = [(item, compiled(item.pattern)) for item in params.samples]
         self._failures = [(item, compiled(item.pattern)) for item in params.failures]
         self._picks = [(pick, compiled(pick.pattern), list[float]()) for pick in params.result if pick.pattern]
         self._entered: dict[Phase, int] = {}
-        self._phase = -1
         self._told: Symptom | None = None
         self._nccl = NcclLog(nodes)
         self._scan = FailureScan()
@@ -57,7 +56,7 @@ class CommandReader:
                 pass
         values: list[MetricValue] = []
         missing: list[str] = []
-        for pick in self._params.result if self._reports else ():
+        for pick in self._params.result if self.prints else ():
             found = self._figure(pick, files)
             if isinstance(found, str):
                 missing.append(found)
@@ -137,15 +136,11 @@ class CommandReader:
 
     def _failure(self, missing: Sequence[str], exit_code: int | None) -> Failure | None:
         told = self._told
-        said = (
-            Failure(failure=told.failure, line=told.line, remedy=told.remedy, at_ns=told.at_ns or None)
-            if told
-            else None
-        )
+        said = _failure_of(told) if told else None
         by_code = by_exit_code(exit_code)
         if by_code is not None:
             return said or self._scan.root(known_only=ended_by_us(exit_code)) or by_code
-        if said is not None or not self._reports:
+        if said is not None or not self.prints:
             return said or self._scan.root(known_only=True)
         if not missing:
             return None

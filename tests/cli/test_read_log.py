@@ -2,11 +2,14 @@
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from console.catalog.shelf import shipped_folder
 
 if TYPE_CHECKING:
     from tests.cli.conftest import RunCli
@@ -63,3 +66,52 @@ def test_an_empty_log_has_no_result(cli: "RunCli", tmp_path: Path) -> None:
     (tmp_path / "empty.log").write_bytes(b"")
 
     assert cli("read-log", "vllm-throughput", tmp_path / "empty.log").code == 1
+
+
+def test_a_result_file_of_another_run_is_told_apart(cli: "RunCli", tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"avg_latency": 99.0, "latencies": [99.0], "percentiles": {"50": 99.0}}))
+
+    done = cli("read-log", "vllm-latency", DATA / "0.8.5" / "latency_bs4.stdout", "--result", other)
+
+    assert done.code == 1
+    assert "result_mismatch" in done.out
+
+
+def test_a_log_of_ones_own_program_is_read_by_the_row_it_belongs_to(cli: "RunCli", tmp_path: Path) -> None:
+    example = shipped_folder() / "examples" / "own-program"
+    log = tmp_path / "own.log"
+    log.write_text("# Out of bounds values : 0 OK\n# Avg bus bandwidth    : 176.227\n")
+
+    bare = cli("read-log", "command", log, "--profiles", example)
+    named = cli("read-log", "command", log, "--profiles", example, "--cell", "rccl-bandwidth/all-reduce-1n")
+    wrong = cli("read-log", "command", log, "--profiles", example, "--cell", "rccl-bandwidth/all-reduce-2n")
+    other = cli("read-log", "flux", log, "--profiles", example, "--cell", "rccl-bandwidth/all-reduce-1n")
+
+    assert bare.code == 2
+    assert "--cell MATRIX/CELL" in bare.err
+    assert named.code == 0
+    assert re.search(r"result .*bus_gb_per_s +176\.2 GB/s", named.out)
+    assert (wrong.code, other.code) == (2, 2)
+    assert "did you mean all-reduce-1n?" in wrong.err
+    assert "is a row of command, not of flux" in other.err
+
+
+def test_a_rows_log_is_that_of_the_node_which_prints_the_figures(cli: "RunCli", tmp_path: Path) -> None:
+    log = tmp_path / "last.log"
+    log.write_text(
+        "".join(
+            f" iteration {number}/ 50 | elapsed time per iteration (ms): 11000.0 | throughput per GPU (TFLOP/s/GPU): "
+            "690.0 | global batch size: 256 | lm loss: 7.2E+00 | number of nan iterations: 0 |\n"
+            for number in range(1, 51)
+        )
+    )
+
+    cell = "megatron-25.5-llama/llama-3.1-8b-fp8-2n-mbs2-gbs256-s8192"
+    done = cli("read-log", "megatron-llama", log, "--cell", cell, "--json")
+
+    assert done.code == 0, done.out
+    result = json.loads(done.out)["result"]
+    tokens = [v["value"] for v in result["values"] if v["metric"] == "tokens_per_s_per_gpu" and "iteration" not in v]
+    assert tokens == [pytest.approx(256 * 8192 / 11.0 / 16)]
+    assert [reason["reason"] for reason in result["reasons"]] == ["network_unknown"]

@@ -6,7 +6,7 @@ import click
 
 from console.cli import complete, printing, times
 from console.cli.exits import Exit
-from console.cli.framework import command, json_option
+from console.cli.framework import Front, command, json_option, pass_front
 from console.cli.printing import Column
 from console.model.units import METRICS
 
@@ -21,17 +21,24 @@ from console.model.units import METRICS
     "--result",
     "result_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The JSON result file the program wrote; its figures are checked against the log's.",
+    help="The result file the program wrote; its figures are checked against the log's.",
+)
+@click.option(
+    "--cell",
+    metavar="MATRIX/CELL",
+    help="Read it as a log of this row: what runs there is known then. A program of your own needs it.",
 )
 @json_option
-def main(workload: str, file: Path, result_file: Path | None, as_json: bool) -> Exit:
+@pass_front
+def main(front: Front, /, workload: str, file: Path, result_file: Path | None, cell: str | None, as_json: bool) -> Exit:
     """Phases, samples and result, or the failure class, of a benchmark log. `-` reads stdin.
 
     Ends with 1 when the log shows a failure or no result.
     """
     from console.desk import reading
 
-    seen = reading.read_log(workload, None if str(file) == "-" else file, result_file)
+    row = reading.row(front.settings(), cell) if cell is not None else None
+    seen = reading.read_log(workload, None if str(file) == "-" else file, result_file, row)
     failed = seen.failure is not None
     if as_json:
         printing.json_object(seen)
