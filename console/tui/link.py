@@ -31,7 +31,7 @@ WORKERS = 3
 class Batch(msgspec.Struct, frozen=True):
     """What arrived since the last look. `problem` is why the core cannot go on, for a person.
 
-    `afresh`: forget all events of runs before these, as when a replay was set back.
+    `afresh`: forget everything before these, as when a replay was set back.
     """
 
     envelopes: Sequence[Envelope] = ()
@@ -263,7 +263,7 @@ class CoreLink:
     ) -> None:
         with self._lock:
             if afresh:
-                self._envelopes, self._afresh = [], True
+                self._envelopes, self._events, self._afresh = [], [], True
             self._envelopes.extend(envelopes)
             self._events.extend(fleet)
             self._problem = problem or self._problem

@@ -5,14 +5,17 @@ Nothing is connected to and nothing can be steered; what lies in the store can b
 
 import asyncio
 import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.desk import desk, replaying
 from console.desk.errors import DeskError
 from console.desk.fleet_board import FleetEvent, Missing, Seen
+from console.desk.replay_readings import PastReadings
 from console.desk.replaying import Player, Recording, ReplayClock, speed_text
 from console.fleet.host import Fleet, FleetError, Host
+from console.model.facts import HostFacts, value_or
 from console.model.units import clock
 from console.tui.app import Console
 from console.tui.link import Core, CoreLink, say
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 PAUSE_S = 0.25
 """The longest rest between two looks at what is due."""
+READINGS_S = 0.5
+"""Between two looks at what was read of the GPUs."""
 WAITING = 20_000
 """Events that may wait for the screens before more are read."""
 
@@ -48,6 +53,8 @@ class ReplayLink(CoreLink):
         super().__init__(settings, None)
         self.replay = replay
         self._hosts = fleet
+        self._recorded: Sequence[FleetEvent] = ()
+        self._begun_anew = 0
 
     def look_again(self, host: str | None = None) -> None:
         """Nobody can look at the past again."""
@@ -67,12 +74,13 @@ class ReplayLink(CoreLink):
                 await asyncio.to_thread(tail.close)
 
     async def _play(self, player: Player) -> None:
-        turned = self.replay.turned
+        turned = self._begun_anew = self.replay.turned
         while True:
             if turned != self.replay.turned:
                 turned = self.replay.turned
                 player.rewind()
-                self._arrived(afresh=True)
+                self._arrived(afresh=True, fleet=self._recorded)
+                self._begun_anew = turned
             if len(self._envelopes) > WAITING:
                 await asyncio.sleep(PAUSE_S)
                 continue
@@ -87,15 +95,33 @@ class ReplayLink(CoreLink):
 
     async def _follow_fleet(self) -> None:
         self._opened.set_result(Core(self.settings, None, None))
-        with contextlib.suppress(asyncio.CancelledError):
-            self._arrived(fleet=await asyncio.to_thread(self._recorded))
+        try:
+            found = await asyncio.to_thread(replaying.facts, self.settings, self.replay.recording.run)
+            self._recorded = await asyncio.to_thread(self._looks, found)
+            self._arrived(fleet=self._recorded)
+            offsets = {name: told.offset_ns for name, facts in found.items() if (told := value_or(facts.clock, None))}
+            await self._read_along(
+                await asyncio.to_thread(PastReadings, self.settings, self.replay.recording.run, offsets)
+            )
+        except Exception as error:  # noqa: BLE001 - a message on the screen, not the end of it
+            self._arrived(problem=say(error))
 
-    def _recorded(self) -> list[FleetEvent]:
+    async def _read_along(self, past: PastReadings) -> None:
+        turned = self.replay.turned
+        while True:
+            if turned != self._begun_anew:
+                turned = self._begun_anew
+                past.rewind()
+            due = await asyncio.to_thread(past.due, self.replay.now_ns())
+            if due and turned == self._begun_anew == self.replay.turned:
+                self._arrived(fleet=due)
+            await asyncio.sleep(READINGS_S)
+
+    def _looks(self, found: Mapping[str, HostFacts]) -> list[FleetEvent]:
         """The hosts as they were before their first attempt; those of which nothing was stored say so."""
         from console.desk import health
 
         at_ns = self.replay.begin_ns
-        found = replaying.facts(self.settings, self.replay.recording.run)
         try:
             judging = health.Judging(self.settings, self._hosts, health.Question())
         except Exception:  # noqa: BLE001 - without the profiles of that time facts are shown without a verdict

@@ -65,6 +65,7 @@ class World:
         self.problem = batch.problem or self.problem
         if batch.afresh:
             self.board = Board()
+            self.fleet = FleetBoard(self.fleet_file.hosts if self.fleet_file else ())
         attempts = self.board.apply(batch.envelopes)
         runs = frozenset(envelope.run for envelope in batch.envelopes if envelope.run is not None)
         return Changes(hosts=self.fleet.apply(batch.fleet), attempts=attempts, runs=runs, time=batch.afresh)

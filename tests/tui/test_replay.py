@@ -158,6 +158,31 @@ async def test_hosts_are_shown_as_they_were_recorded(
         assert app.world.fleet.health("lab-mi300x-01") is not None
 
 
+async def test_gpus_move_as_they_were_recorded_and_go_back_with_the_replay(
+    make: Callable[..., Console], settings: Settings
+) -> None:
+    app = make()
+    with desk.tail(settings) as tail:
+        rows = tail.attempts(tail.find_run("now").run)
+    row = next(row for row in rows if row.outcome is Outcome.OK)
+    moment = ((row.started_at_ns or 0) + (row.ended_at_ns or 0)) // 2
+
+    def latest() -> int:
+        return max((host.heard_at_ns or 0 for host in app.world.fleet.hosts()), default=0)
+
+    def busy() -> bool:
+        return bool(latest()) and app.world.fleet.totals().busy_gpus > 0
+
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, app.world.fleet.totals)
+        of(app).seek(moment)
+        await until(pilot, busy)
+        assert of(app).begin_ns < latest() <= moment
+        of(app).seek(of(app).begin_ns)
+        await until(pilot, lambda: not latest())
+        assert {host.state for host in app.world.fleet.hosts()} == {"simulated"}
+
+
 def test_a_run_that_is_not_there_is_no_replay(settings: Settings) -> None:
     with pytest.raises(UnknownRun):
         replays.console(settings, "nothing", 1.0)
