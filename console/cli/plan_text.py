@@ -47,8 +47,11 @@ def by_hand_lines(plan: "Plan", hands: Hands) -> Iterator[str]:
         if cell.recipe != "exact":
             yield _comment(f"recipe {cell.recipe}: {cell.recipe_source}".rstrip(": "))
         yield from (_comment(deviation) for deviation in cell.deviations)
-        for finding in attempt.findings if attempt.launch is None else ():
-            yield _comment(f"cannot be said: {finding.sentence()}")
+        for finding in attempt.findings:
+            stands = finding.state is not State.PASS and finding.effect is not Effect.NOTE
+            if attempt.launch is None or stands:
+                what = MARKS[finding.effect] if attempt.launch else "cannot be said"
+                yield _comment(f"{what}: {finding.sentence()}")
         for hand in hands(attempt.launch) if attempt.launch else ():
             yield _comment(
                 f"rank {hand.rank}, on {hand.host}" + (f", when {hand.after} is ready" if hand.after else "")

@@ -108,8 +108,12 @@ def test_devices_that_do_not_open_may_be_accepted_and_stay_a_reason(lab: "Played
 
 
 def test_an_interface_that_a_host_does_not_have_stops_the_row_at_once(lab: "Played") -> None:
+    by_hand = lab.run("plan", *TWO_NODES, "--set", "interface=ens51np0", "--by-hand")
     done = lab.run("run", *TWO_NODES, "--set", "interface=ens51np0", "--json")
 
+    told = [line for line in by_hand.out.splitlines() if line.startswith("# block: ")]
+    assert len(told) == 2, "one for each host: what would keep a run from starting keeps a person from it too"
+    assert "no interface ens51np0" in told[0]
     (row,) = done.json["rows"]
     assert (row["state"], row["failure"]) == ("not run", "preflight")
     assert "no interface ens51np0" in row["failure_line"]
