@@ -135,9 +135,12 @@ def _parsed(name: str, text: str, annotation: Any) -> Any:
     if annotation is bool and text.strip().lower() in ("on", "off", "yes", "no"):
         raw = text.strip().lower() in ("on", "yes")
     try:
-        return msgspec.convert(raw, annotation, strict=False)
+        value = msgspec.convert(raw, annotation, strict=False)
     except msgspec.ValidationError as error:
         raise BadChange(f"{name}={text}: {_wanted(annotation, text)}") from error
+    if isinstance(value, int | float) and value < 0:
+        raise BadChange(f"{name}={text}: it cannot be negative")  # they are lengths, counts, shares and ports
+    return value
 
 
 def _wanted(annotation: Any, text: str) -> str:

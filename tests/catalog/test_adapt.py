@@ -132,6 +132,7 @@ def test_fewer_gpus_follow_the_tensor_parallel_size(shipped: Catalog, cell: AnyC
         ("max_num_seq", "1", "no parameter of vllm-throughput is called 'max_num_seq'; did you mean max_num_seqs?"),
         ("max_num_seqs", "many", "max_num_seqs=many: it takes a whole number"),
         ("max_model_len", "8k", "max_model_len=8k: it takes a whole number"),
+        ("max_num_seqs", "-5", "max_num_seqs=-5: it cannot be negative"),
         ("gpu_memory_utilization", "most", "gpu_memory_utilization=most: it takes a number"),
         ("enforce_eager", "maybe", "enforce_eager=maybe: it takes true or false"),
     ],
