@@ -9,7 +9,7 @@ from console.lab.specs import MIB, Kind
 
 BUSES = (0x05, 0x26, 0x46, 0x65, 0x85, 0xA6, 0xC6, 0xE5)
 """PCI bus of each GPU."""
-KFD_MAJOR, DRM_MAJOR = 511, 226
+DRM_MAJOR = 226
 HIVE = 7198346173951231
 IDLE_USED = 283 * MIB
 IDLE_SCLK_MHZ, IDLE_MCLK_MHZ = 132, 900

@@ -113,7 +113,6 @@ class VllmTraits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Further arguments of the throughput benchmark in this image's published recipe."""
     latency_kv_cache_flag: bool = True
     """False where the image's published latency recipe leaves `--kv-cache-dtype` out."""
-    offline_stat_lines: bool = True
     env: dict[str, str] = {}
 
 

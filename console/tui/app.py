@@ -263,11 +263,6 @@ class Console(App[None]):
         self.chosen_run = run
         self.action_go("results")
 
-    def open_matrix(self, matrix: str) -> None:
-        """Show a matrix."""
-        self.chosen_matrix = matrix
-        self.action_go("matrix")
-
     # -- what can be done everywhere
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

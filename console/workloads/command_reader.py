@@ -147,7 +147,3 @@ class CommandReader:
         remedy = "compare the matrix's `result` with what the program prints"
         none = Failure(failure=FailureClass.NO_RESULT, line="; ".join(missing), remedy=remedy)
         return self._scan.root() or none
-
-
-def _failure_of(told: Symptom) -> Failure:
-    return Failure(failure=told.failure, line=told.line, remedy=told.remedy, at_ns=told.at_ns or None)

@@ -87,11 +87,6 @@ class FailureScan:
             echo=first.secondary,
         )
 
-    @property
-    def only_secondary(self) -> bool:
-        """True when every error only echoes one that happened elsewhere."""
-        return bool(self._secondary) and not self._known and not self._exceptions
-
     def _is_noise(self, line: Line, message: str) -> bool:
         """Source lines of a traceback, RCCL's INFO, and exceptions Python ignored while shutting down."""
         if message.startswith(("    ", '  File "')) or "NCCL INFO" in message:

@@ -215,19 +215,6 @@ class Engine:
         except ImageAbsent:
             return None
 
-    async def import_image(self, tar: bytes, ref: str) -> str:
-        """Make an image of a file system in a tar; its id."""
-        repository, _, tag = ref.rpartition(":")
-        target = await self.path("/images/create", fromSrc="-", repo=repository, tag=tag)
-        async with exchange(
-            self.dial, "POST", target, body=tar, content_type="application/x-tar", head_timeout_s=300
-        ) as answer:
-            text = await answer.text()
-        found = re.search(r"sha256:[0-9a-f]{64}", text)
-        if found is None:
-            raise classify(self.host, text, answer.status)
-        return found[0]
-
     async def get_file(self, container: str, path: str, limit: int) -> bytes:
         """A regular file of a container, running or not, of at most `limit` bytes. Files on a tmpfs are not seen."""
         try:

@@ -14,8 +14,6 @@ from console.fleet.script import Area, Section
 from console.model.facts import CachedModel, Known, Storage, Unknown
 from console.model.text import clean_line
 
-DOCKER_ROOT = "/var/lib/docker"
-INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
