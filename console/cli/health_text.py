@@ -54,10 +54,12 @@ def summary(report: Report) -> str:
     parts = [f"{number} {state.value}" for state, number in counts.items() if number]
     waived = sum(1 for host in report.hosts for finding in host.findings if finding.waived)
     simulated = ", simulated" if any(host.simulated for host in report.hosts) else ""
-    text = f"{len(report.hosts)} hosts: {', '.join(parts) or 'none'}{simulated}"
-    return (
-        f"{text}; {waived} findings do not count (suppressed, acknowledged, advised, not checkable): --all shows them"
-    )
+    hosts = "1 host" if len(report.hosts) == 1 else f"{len(report.hosts)} hosts"
+    text = f"{hosts}: {', '.join(parts) or 'none'}{simulated}"
+    if not waived:
+        return text
+    findings = "1 finding does" if waived == 1 else f"{waived} findings do"
+    return f"{text}; {findings} not count (suppressed, acknowledged, advised, not checkable): --all shows them"
 
 
 def print_explanation(check: Check) -> None:

@@ -115,7 +115,10 @@ def choose(selection: Selection) -> tuple[Check, ...]:
             near = get_close_matches(name, names, n=3)
             hint = f"; did you mean {', '.join(near)}?" if near else "; instinct health --explain all lists them"
             raise UnknownCheck(f"no check or area is called {name!r}{hint}")
-    return tuple(check for check in known.values() if selection.takes(check))
+    chosen = tuple(check for check in known.values() if selection.takes(check))
+    if not chosen:
+        raise UnknownCheck("what is to be left out leaves no check")
+    return chosen
 
 
 def judge(
@@ -127,14 +130,29 @@ def judge(
     today: date | None = None,
 ) -> HostHealth:
     """The findings of one host and what they come to. A waiver past its day no longer holds, and says so."""
-    areas = {check.id: check.area for check in chosen}
-    kept = tuple(
-        _waived(finding, waivers, today)
-        for check in chosen
-        for finding in evaluate([check], case)
-        if selection.shows(finding, areas[check.id])
-    )
+    kept = tuple(_waived(finding, waivers, today) for check in chosen for finding in _asked_for(check, case, selection))
     return HostHealth(host=case.facts.host, findings=kept, state=state_of(kept), simulated=case.facts.simulated)
+
+
+def _asked_for(check: Check, case: Case, selection: Selection) -> tuple[Finding, ...]:
+    """The findings of a check that were asked for; what it says of the whole where none of those turned up."""
+    found = evaluate([check], case)
+    shown = tuple(finding for finding in found if selection.shows(finding, check.area))
+    asked = [name for name in selection.only if name.startswith(f"{check.id}.")]
+    whole = tuple(finding for finding in found if finding.check == check.id)
+    if shown or whole:
+        return shown or whole
+    if asked and not check.classes:  # nobody knows whether there is such a thing to find
+        return ()
+    passed = Finding(
+        check=asked[0] if asked else check.id,
+        host=case.facts.host,
+        state=State.PASS,
+        seen=f"{check.id} found nothing of what was asked for",
+        expected=check.explain,
+        source=check.source,
+    )
+    return (passed,)
 
 
 def names_a_check(name: str) -> bool:
@@ -194,7 +212,12 @@ def area_of(finding: Finding) -> str:
 
 
 def _touches(name: str, check: Check) -> bool:
-    return _covers(name, check.id, check.area) or name.startswith(f"{check.id}.")
+    if _covers(name, check.id, check.area):
+        return True
+    inside = name.startswith(f"{check.id}.")
+    if not inside or not check.classes:
+        return inside
+    return any(fnmatchcase(each, name.removeprefix(f"{check.id}.")) for each in check.classes)
 
 
 def _covers(name: str, check: str, area: str) -> bool:

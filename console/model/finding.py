@@ -84,7 +84,7 @@ class Check(msgspec.Struct, frozen=True):
     """A named rule. `run` yields findings, also for a pass, so that silence is never a verdict.
 
     `required`: what it cannot read counts as unknown; of the others it is only shown. `detail` and `source` are for
-    people who ask what it means.
+    people who ask what it means. `classes`: everything a finding of it may be about, where that is known before.
     """
 
     id: str
@@ -94,3 +94,4 @@ class Check(msgspec.Struct, frozen=True):
     required: bool = True
     detail: str = ""
     source: str = ""
+    classes: tuple[str, ...] = ()

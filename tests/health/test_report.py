@@ -17,6 +17,7 @@ from console.health.report import (
     choose,
     exit_code,
     fails_on,
+    names_a_check,
     remedies,
     state_of,
     unreachable,
@@ -126,6 +127,17 @@ def test_checks_are_chosen_by_name_area_beginning_and_pattern(
     names = {check.id for check in choose(Selection(only, skip))}
     assert takes in names
     assert leaves not in names
+
+
+def test_a_selection_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(UnknownCheck, match="leaves no check"):
+        choose(Selection(("gpu",), ("gpu",)))
+
+
+def test_a_fault_class_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UnknownCheck):
+        choose(Selection(("kernel.log.gpu-rest",)))
+    assert names_a_check("kernel.log.gpu-*")
 
 
 def test_an_unknown_check_names_the_nearest() -> None:

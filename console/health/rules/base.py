@@ -87,12 +87,19 @@ Rule = Callable[[Say], Iterable[Finding]]
 
 
 def rule(
-    identity: str, area: str, explain: str, *, detail: str = "", source: str = "", required: bool = True
+    identity: str,
+    area: str,
+    explain: str,
+    *,
+    detail: str = "",
+    source: str = "",
+    required: bool = True,
+    classes: tuple[str, ...] = (),
 ) -> Callable[[Rule], Rule]:
     """Register a function as a check."""
 
     def decorate(function: Rule) -> Rule:
-        add(identity, area, explain, function, detail=detail, source=source, required=required)
+        add(identity, area, explain, function, detail=detail, source=source, required=required, classes=classes)
         return function
 
     return decorate
@@ -107,6 +114,7 @@ def add(
     detail: str = "",
     source: str = "",
     required: bool = True,
+    classes: tuple[str, ...] = (),
 ) -> None:
     """Register a check under its id."""
     check: Check
@@ -114,7 +122,7 @@ def add(
     def run(case: Case) -> Iterable[Finding]:
         return function(Say(check, case))
 
-    check = Check(identity, area, explain, run, required=required, detail=detail, source=source)
+    check = Check(identity, area, explain, run, required, detail, source, classes)
     register(check)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from console.health.kernel_log import Fault, faults, span
+from console.health.kernel_log import BY_ID, Fault, faults, span
 from console.health.rules.base import Say, rule
 from console.model.facts import HostFacts, Known, Unknown, value_or
 from console.model.finding import Ack, Finding
@@ -23,6 +23,7 @@ SLACK_NS = 60_000_000_000
     "`health ack HOST CLASS[@ADDRESS]#MARK` lets exactly those lines rest. Known harmless lines are left out. On "
     "Ubuntu the log needs root or the group adm; without it this check is unknown, never passed.",
     source="hardware and driver messages; see the class",
+    classes=tuple(BY_ID),
 )
 def kernel_log(say: Say) -> Iterable[Finding]:
     """Faults of the log, dated where it can be."""

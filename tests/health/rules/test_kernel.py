@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from console.health.report import HostHealth
+from console.health.report import HostHealth, Selection, choose, judge
 from console.model.facts import HostFacts, Unknown
-from console.model.finding import Ack, Finding, State
+from console.model.finding import Ack, Case, Finding, State
 
 Judge = Callable[..., HostHealth]
 Change = Callable[..., HostFacts]
@@ -37,6 +37,24 @@ def test_a_log_that_cannot_be_read_is_unknown(check: Judge, change: Change, heal
     denied = Unknown("permission denied", "dmesg", ("sudo", "dmesg"))
     (fault,) = found(check, change(healthy, {"kernel_log": denied}))
     assert (fault.state, fault.remedy, fault.waived) == (State.UNKNOWN, "sudo dmesg", "")
+
+
+def test_a_class_asked_for_by_name_passes_where_the_log_has_none_of_it(
+    check: Judge, change: Change, healthy: HostFacts, make: Any
+) -> None:
+    clean = check(healthy, "kernel.log.gpu-lost")
+    assert (clean.state, [item.check for item in clean.findings]) == (State.PASS, ["kernel.log"])
+    others = check(change(healthy, {"kernel_log": make.log(RESET)}), "kernel.log.gpu-lost")
+    assert (others.state, [item.check for item in others.findings]) == (State.PASS, ["kernel.log.gpu-lost"])
+    denied = change(healthy, {"kernel_log": Unknown("permission denied", "dmesg", ("sudo", "dmesg"))})
+    (unread,) = check(denied, "kernel.log.gpu-lost").findings
+    assert (unread.state, unread.remedy) == (State.UNKNOWN, "sudo dmesg")
+
+
+def test_a_log_with_nothing_but_what_is_left_out_passes(change: Change, healthy: HostFacts, make: Any) -> None:
+    selection = Selection(("kernel",), ("kernel.log.gpu-reset",))
+    facts = change(healthy, {"kernel_log": make.log(RESET)})
+    assert judge(Case(facts=facts), choose(selection), selection).state is State.PASS
 
 
 def test_a_log_that_lost_its_beginning_says_so(check: Judge, change: Change, healthy: HostFacts, make: Any) -> None:
