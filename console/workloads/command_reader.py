@@ -135,8 +135,9 @@ class CommandReader:
         return f"result file {name} {made}" if isinstance(made, str) else made * pick.scale
 
     def _failure(self, missing: Sequence[str], exit_code: int | None) -> Failure | None:
-        told = self._told
-        said = _failure_of(told) if told else None
+        told, said = self._told, None
+        if told is not None:
+            said = Failure(failure=told.failure, line=told.line, remedy=told.remedy, at_ns=told.at_ns or None)
         by_code = by_exit_code(exit_code)
         if by_code is not None:
             return said or self._scan.root(known_only=ended_by_us(exit_code)) or by_code
