@@ -111,7 +111,10 @@ SampleSource = Literal["stat line", "progress bar", "metrics endpoint", "iterati
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sample"):
-    """A live figure. `rate` is in the unit of `metric`; `done` of `total` is progress in `counts` (prompts, steps)."""
+    """A live figure. `rate` is in the unit of `metric`; `done` of `total` is progress in `counts` (prompts, steps).
+
+    `pause`: something else than a step comes next, as the loading of another run.
+    """
 
     at_ns: int
     source: SampleSource
@@ -125,6 +128,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     kv_cache_used: float | None = None
     prompt_tokens_per_s: float | None = None
     extra: Mapping[str, float] = {}
+    pause: bool = False
 
 
 class Symptom(msgspec.Struct, frozen=True, kw_only=True, tag="symptom"):

@@ -1,8 +1,11 @@
 """Takes one attempt from planned to done: looks, asks `step`, acts, writes down, and again."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from console.model.attempt import Failure, Outcome, Phase, PhaseSeen, Signal, Stage
 from console.model.events import (
@@ -49,9 +52,18 @@ from console.runs.step import (
 )
 from console.runs.watching import Watch, look_before, seal
 from console.store.errors import NotWritten
+from console.workloads.base import WorkloadError, decode_cell
 
 DRAIN_S = 30.0
 RELEASE_PATIENCE_S = 300.0
+
+
+def _stall_s(ledger: Ledger) -> float | None:
+    """What the row says of stalls; a row that cannot be read is told of by whoever prepares it."""
+    with contextlib.suppress(WorkloadError, msgspec.ValidationError):
+        told: float | None = getattr(decode_cell(ledger.row().cell).params, "stall_s", None)
+        return told
+    return None
 
 
 class Driver:
@@ -67,7 +79,7 @@ class Driver:
         self._lost: set[str] = set()
         self._unwritten: NotWritten | None = None
         self._patience: float | None = None
-        self._stall = StallWatch(office.speed)
+        self._stall = StallWatch(office.speed, after_s=_stall_s(self._ledger))
         self._watch = Watch(self._ledger)
 
     async def drive(self) -> None:

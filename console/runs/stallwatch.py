@@ -21,11 +21,15 @@ LEAST_REAL_NS = 5_000_000_000
 class StallWatch:
     """Fed with the signals of all parts. Silence is measured on our clock from the moment a step was heard.
 
-    `speed`: how much faster than time the lab plays; steps and silences are then told in its seconds.
+    `speed`: how much faster than time the lab plays; steps and silences are then told in its seconds. `after_s` as in
+    `stalled`.
     """
 
-    def __init__(self, speed: float = 1.0, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self, speed: float = 1.0, clock: Callable[[], int] = time.monotonic_ns, after_s: float | None = None
+    ) -> None:
         self._speed = speed
+        self._after_s = after_s
         self._clock = clock
         self._steps: dict[str, deque[Sample]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
         self._heard_at: dict[str, int] = {}
@@ -46,7 +50,7 @@ class StallWatch:
         found = []
         for part, steps in self._steps.items():
             silent_ns = self._clock() - self._heard_at[part]
-            why = stalled(tuple(steps), steps[-1].at_ns + int(silent_ns * self._speed))
+            why = stalled(tuple(steps), steps[-1].at_ns + int(silent_ns * self._speed), self._after_s)
             if why is None or (self._speed > 1 and silent_ns < LEAST_REAL_NS):
                 return None
             found.append(why)

@@ -14,7 +14,9 @@ class CommandParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     the node's own values, and `{name}` for each of `values`. Nothing of it passes through a shell.
 
     `files` are collected from the container for results by `json`. `expected_s`, `startup_s` and `deadline_s` are
-    seconds; without a deadline it is four times what is expected. `model_files`: the model must be in the host's
+    seconds; without a deadline it is four times what is expected. A program whose `samples` say `done` and `total` is
+    ended when no step comes for five times as long as a step takes, at least a minute; `stall_s` says after how long
+    instead, 0 for never. `model_files`: the model must be in the host's
     cache, which the program sees offline; `token`: a Hugging Face token is given as a file, HF_TOKEN_PATH. On several
     nodes the same program runs on each, and the node that `reports` prints the figures.
     """
@@ -31,6 +33,7 @@ class CommandParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     expected_s: float | None = None
     startup_s: float = 60.0
     deadline_s: float | None = None
+    stall_s: float | None = None
     model_files: bool = False
     token: bool = False
     reports: Literal["first", "last"] = "first"

@@ -99,6 +99,8 @@ class FluxReader(TrainingReader):
             loss=number(loss),
             loss_is_nan=is_nan(loss),
             extra={"batch_size": float(batch)} if batch else {},
+            # then the model is loaded again; steps may be counted from 2 on
+            pause=self._params is not None and len(seen) >= self._params.iterations - 1,
         )
         self._steps_of.setdefault(batch, []).append(step)
         yield step

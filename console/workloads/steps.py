@@ -19,7 +19,8 @@ NODE_IMAGES = "images_per_s_per_node"
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """Figures of one step, all per GPU; None where the program does not say.
 
-    `number` counts from 1 within one program run. `memory_used` is the part of the GPU's memory in use.
+    `number` counts from 1 within one program run. `memory_used` is the part of the GPU's memory in use. `pause`: no
+    step comes next for a while.
     """
 
     number: int
@@ -32,6 +33,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     memory_used: float | None = None
     memory_bytes: float | None = None
     extra: Mapping[str, float] = {}
+    pause: bool = False
 
     def rate(self, metric: str) -> float | None:
         """The step's figure of a rate metric."""
@@ -67,6 +69,7 @@ def samples(
         total=total,
         counts="steps",
         extra={name: value for name, value in extra.items() if value is not None},
+        pause=step.pause,
     )
     if metric != TOKENS and step.tokens is not None:
         yield Sample(at_ns=at_ns, source="iteration line", metric=TOKENS, rate=step.tokens)

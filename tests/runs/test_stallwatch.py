@@ -68,3 +68,11 @@ def test_in_a_lab_that_plays_fast_silence_counts_in_its_own_time() -> None:
     assert watch.verdict() is None, "a busy machine is silent that long too"
     clock.now += 2 * SECOND
     assert "a step takes 10" in (watch.verdict() or "")
+
+
+def test_a_row_may_say_that_it_is_never_stalled() -> None:
+    clock = Clock()
+    watch = StallWatch(clock=clock, after_s=0)
+    steps(watch, clock)
+    clock.now += 100_000 * SECOND
+    assert watch.verdict() is None

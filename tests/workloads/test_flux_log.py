@@ -8,6 +8,7 @@ import pytest
 from console.model.attempt import FailureClass, LogFrame, Phase, Result
 from console.workloads.base import registry
 from console.workloads.flux_reader import SUMMARY
+from console.workloads.stall import stalled
 
 Read = Callable[..., Any]
 MakeCell = Callable[..., Any]
@@ -63,6 +64,14 @@ def test_the_real_step_line_is_read(read: Read) -> None:
     assert sample.extra["loss"] == 0.4012
     assert sample.extra["tflops_per_s_per_gpu"] == 276.17
     assert sample.extra["batch_size"] == 8.0
+
+
+def test_between_its_runs_the_launcher_loads_the_model_again_and_is_not_stalled(cell: Any, read: Read) -> None:
+    first = read("flux", launcher(run(1, 0.49), "", ended=False).encode(), cell=cell, exit_code=None).samples
+    steps = [sample for sample in first if sample.done is not None]
+    assert [sample.done for sample in steps if sample.pause] == [99.0, 100.0]
+    assert stalled(steps, steps[-1].at_ns + 600 * 10**9) is None
+    assert stalled(steps[:-2], steps[-1].at_ns + 600 * 10**9) is not None
 
 
 @pytest.mark.parametrize("key", ["step_time", "step_time_total"])

@@ -36,6 +36,23 @@ def test_quick_steps_are_given_a_minute() -> None:
     assert "less than a second" in (stalled(pace, 70 * SECOND) or "")
 
 
+def test_silence_after_a_step_that_something_else_follows_is_none() -> None:
+    pace = steps([0, 1, 2, 3, 4])
+    loading = [*pace, Sample(at_ns=5 * SECOND, source="iteration line", done=6.0, total=50.0, pause=True)]
+    assert stalled(loading, 1_000 * SECOND) is None
+    again = [*loading, Sample(at_ns=900 * SECOND, source="iteration line", done=7.0, total=50.0)]
+    assert stalled(again, 1_000 * SECOND) is not None
+
+
+def test_a_row_may_say_after_how_long_and_without_a_total_it_must() -> None:
+    pace, endless = steps([0, 1, 2, 3, 4]), steps([0, 1, 2, 3, 4], total=None)
+    assert stalled(pace, 100 * SECOND, 300.0) is None
+    assert stalled(pace, 400 * SECOND, 300.0) is not None
+    assert stalled(pace, 10_000 * SECOND, 0) is None
+    assert stalled(endless, 10_000 * SECOND) is None, "which step is the last is not known"
+    assert stalled(endless, 400 * SECOND, 300.0) is not None
+
+
 def test_a_slow_start_and_a_finished_run_are_no_stall() -> None:
     assert stalled([], 10_000 * SECOND) is None
     assert stalled(steps([0, 1, 2]), 10_000 * SECOND) is None
