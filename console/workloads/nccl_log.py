@@ -15,7 +15,8 @@ _VIA = re.compile(r"via NET/(Socket|IB)\b(/\d{1,3})?(/GDRDMA)?")
 _NODES = re.compile(r"nNodes (\d{1,6})\b")
 _LOOPBACK = "lo"
 INTERFACE_REMEDY = (
-    "name the interface that reaches the other hosts: `interface` in the fleet file, or --set interface=NAME"
+    "name the interface that reaches the other hosts: --set interface=NAME, or the beginnings of several with commas; "
+    "`instinct plan` shows which one the facts of each host lead to"
 )
 
 

@@ -1,6 +1,7 @@
 """Failure signatures of training runs: our set-up steps inside an image, and ranks that need each other, as data."""
 
 from console.model.attempt import FailureClass as F
+from console.workloads.nccl_log import INTERFACE_REMEDY
 from console.workloads.signature import Signature, echo, known
 
 SETUP_SAYS = "instinct set-up: "
@@ -36,7 +37,7 @@ TRAINING_SIGNATURES: tuple[Signature, ...] = (
             "Unable to find address for",
             "No interface found in the same subnet",
         ),
-        "name the interface that reaches the other hosts: `interface` in the fleet file, or --set interface=NAME",
+        INTERFACE_REMEDY,
     ),
     known(
         "T-ib",

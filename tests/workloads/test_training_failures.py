@@ -220,7 +220,8 @@ def test_a_run_that_met_on_the_loopback_hangs_for_that_reason(make_cell: MakeCel
     log = b"node0:880:887 [0] NCCL INFO Bootstrap : Using lo:127.0.0.1<0>\n"
     got = read("megatron-llama", log, cell=cell, part="rank1", exit_code=124)
     assert got.result.failure.failure is F.WRONG_INTERFACE
-    assert "interface" in got.result.failure.remedy
+    assert "--set interface=NAME" in got.result.failure.remedy
+    assert "fleet file" not in got.result.failure.remedy, "it has no such key"
     [symptom] = got.symptoms
     assert symptom.warning
     alone = make_cell("megatron-llama", metric="tflops_per_s_per_gpu", **LLAMA)
