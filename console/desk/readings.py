@@ -39,8 +39,10 @@ Watts, Celsius, bytes, per cent, MHz; `throttle_share` is the part of the last s
 
 
 class GpuReadings(msgspec.Struct, frozen=True, kw_only=True):
-    """Series of one GPU: times (UTC nanoseconds, the host's clock) and, by metric, a value for each time.
+    """Series of one GPU: times (UTC nanoseconds) and, by metric, a value for each time.
 
+    Times are on the host's clock. Of an ended attempt of several hosts they are on that of the host that measured, as
+    far as it is known how their clocks stood.
     None is a value that is not known; at a break all are None once. Metrics that the GPU never tells are left out.
     """
 
@@ -77,11 +79,15 @@ def readings(settings: Settings, attempt: str, points: int = POINTS, *, since_ns
     live = bool(beats.files(folder, attempt))
     found = (_live(folder, attempt, since_ns) if live else {}) or _sealed(folder, attempt, since_ns)
     result = row.result
+    ahead = row.hardware.clocks_ahead_ns if row.hardware else {}
     return AttemptReadings(
         attempt=attempt,
         live=live and row.outcome is None,
         measured=(result.measured_from_ns, result.measured_to_ns) if result else (None, None),
-        gpus=tuple(_thinned(key, at, columns, max(2, points)) for key, (at, columns) in sorted(found.items())),
+        gpus=tuple(
+            _thinned(key, [time - ahead.get(key[0], 0) for time in at], columns, max(2, points))
+            for key, (at, columns) in sorted(found.items())
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from console.desk.errors import DeskError
 from console.desk.readings import BREAK_NS, METRICS, _groups, readings
 from console.desk.settings import Options, Settings
 from console.model import events as ev
-from console.model.attempt import Beat, HostReading, Outcome, Reading, Result
+from console.model.attempt import Beat, Hardware, HostReading, Outcome, Reading, Result
 from console.store import beats
 from console.store.journal import Journal
 from console.store.paths import StateFolder
@@ -78,6 +78,21 @@ def test_a_running_attempt_and_an_ended_one_look_alike(setup: tuple[Settings, St
     after = readings(asked, "a1")
     assert (after.live, after.measured) == (False, (2, 3))
     assert after.gpus == live.gpus
+
+
+def test_hosts_of_an_ended_attempt_share_the_clock_of_the_one_that_measured(
+    setup: tuple[Settings, StateFolder],
+) -> None:
+    asked, folder = setup
+    write(folder, *(gpu(n, power_w=1.0) for n in range(1, 4)))
+    write(folder, *(gpu(90 + n, power_w=1.0) for n in range(1, 4)), host="n0")
+    assert [item.at_ns[0] for item in readings(asked, "a1").gpus] == [91 * S, S]
+
+    hardware = Hardware(from_ns=S, to_ns=3 * S, gpus=2, clocks_ahead_ns={"n1": 0, "n0": 90 * S})
+    ended = ev.AttemptEnded(outcome=Outcome.OK, result=Result(headline="x"), hardware=hardware)
+    with Journal(folder) as journal:
+        journal.append_now([ev.Envelope(at_ns=9, run="r1", attempt="a1", event=ended)])
+    assert [item.at_ns for item in readings(asked, "a1").gpus] == [(S, 2 * S, 3 * S)] * 2
 
 
 def test_what_is_older_is_left_out_when_asked(setup: tuple[Settings, StateFolder]) -> None:
