@@ -5,10 +5,12 @@ A front iterates one feed, in the event loop it draws in, and applies the batche
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from console.catalog.errors import CatalogError
+from console.desk.errors import DeskError
 from console.desk.fleet_events import FleetEvent, Missing, Seen
 from console.desk.settings import Settings
 from console.fleet.host import Fleet, Host
@@ -56,7 +58,8 @@ class FleetFeed:
 
     `links` are connections shared with others; without them it makes its own and closes them. All methods belong to
     the loop of the iteration. `survey_every_s` is how often a host that is up is looked at anew, `period_s` how often
-    it gives readings.
+    it gives readings. `unjudged` is told when hosts cannot be held against anything, as with a broken profile: they
+    are then followed without verdicts. Nobody to tell, and it is raised.
     """
 
     def __init__(
@@ -69,9 +72,11 @@ class FleetFeed:
         survey_every_s: float = SURVEY_EVERY_S,
         period_s: float = 1.0,
         ask: "Ask | None" = None,
+        unjudged: Callable[[Exception], None] | None = None,
     ) -> None:
         self._settings, self._fleet, self._hosts, self._links, self._ask = settings, fleet, tuple(hosts), links, ask
         self._survey_every_s, self._period_s, self._paused = survey_every_s, period_s, False
+        self._unjudged = unjudged
         self._outbox = Outbox()
         self._followers: dict[str, Follower] = {}
         self._pace: Pace | None = None
@@ -101,7 +106,10 @@ class FleetFeed:
         self._retune()
 
     async def __aiter__(self) -> AsyncGenerator[Sequence[FleetEvent], None]:
-        """Batches for ever. Raises CatalogError and DeskError for what is wrong at home, never for a host."""
+        """Batches for ever. Raises CatalogError and DeskError for what is wrong at home, never for a host.
+
+        Of profiles that cannot be used only where `unjudged` is not told of them.
+        """
         async with contextlib.AsyncExitStack() as stack:
             tasks = await self._begin(stack)
             try:
@@ -123,9 +131,15 @@ class FleetFeed:
         from console.fleet.links import Links
 
         pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="judge"))
-        judging = await asyncio.get_running_loop().run_in_executor(
-            pool, fleet_judging.judging, self._settings, self._fleet
-        )
+        judging = None
+        try:
+            judging = await asyncio.get_running_loop().run_in_executor(
+                pool, fleet_judging.judging, self._settings, self._fleet
+            )
+        except (CatalogError, DeskError) as error:
+            if self._unjudged is None:
+                raise
+            self._unjudged(error)
         links = self._links
         if links is None:
             links = Links(self._fleet, ask=self._ask)

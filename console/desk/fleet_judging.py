@@ -19,9 +19,12 @@ from console.model.finding import Finding, State
 
 
 class LiveJudge:
-    """Keeps the newest facts of every host, and tells a look twice: at once, and again with its verdict."""
+    """Keeps the newest facts of every host, and tells a look twice: at once, and again with its verdict.
 
-    def __init__(self, judging: health.Judging, pool: Executor, tell: Callable[[FleetEvent], None]) -> None:
+    With nothing to hold them against (`judging` is None) looks have no verdict.
+    """
+
+    def __init__(self, judging: health.Judging | None, pool: Executor, tell: Callable[[FleetEvent], None]) -> None:
         self._judging, self._pool, self._tell = judging, pool, tell
         self._facts: dict[str, HostFacts] = {}
         self._seen: dict[str, Seen] = {}
@@ -47,17 +50,14 @@ class LiveJudge:
 
     async def _judge(self, host: Host, at_ns: int, facts: HostFacts) -> None:
         loop = asyncio.get_running_loop()
-        verdict = await loop.run_in_executor(self._pool, self._verdict, host, dict(self._facts))
+        judging, verdict = self._judging, None
+        if judging is not None:
+            verdict = await loop.run_in_executor(self._pool, _verdict, judging, host, dict(self._facts))
         before = self._seen.get(host.name)
         same = before is not None and before.facts is facts and before.health == verdict
         if self._facts.get(host.name) is facts and not same:  # else a newer look was quicker
             self._seen[host.name] = Seen(host.name, at_ns, facts, verdict)
             self._tell(self._seen[host.name])
-
-    def _verdict(self, host: Host, facts: dict[str, HostFacts]) -> HostHealth:
-        with contextlib.suppress(DeskError):  # a file broken meanwhile: what was read of it before still holds
-            self._judging.look_up_acks()
-        return self._judging.host(host, health.Looked(facts=facts))
 
     def _failed(self, host: Host, why: str) -> None:
         """What was read before stays, with a finding that it is old."""
@@ -80,3 +80,9 @@ class LiveJudge:
 def judging(settings: Settings, fleet: Fleet) -> health.Judging:
     """What looks are held against. Raises CatalogError and DeskError."""
     return health.Judging(settings, fleet, health.Question())
+
+
+def _verdict(judging: health.Judging, host: Host, facts: dict[str, HostFacts]) -> HostHealth:
+    with contextlib.suppress(DeskError):  # a file broken meanwhile: what was read of it before still holds
+        judging.look_up_acks()
+    return judging.host(host, health.Looked(facts=facts))

@@ -248,7 +248,9 @@ class CoreLink:
     async def _feed_fleet(self, fleet: "Fleet", links: "Links") -> None:
         from console.desk.fleet_feed import FleetFeed
 
-        self._feed = FleetFeed(self.settings, fleet, fleet.hosts, links)
+        self._feed = FleetFeed(
+            self.settings, fleet, fleet.hosts, links, unjudged=lambda error: self._arrived(problem=say(error))
+        )
         async with contextlib.aclosing(aiter(self._feed)) as batches:
             async for events in batches:
                 self._arrived(fleet=events)

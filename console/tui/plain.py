@@ -27,7 +27,7 @@ def _table() -> dict[int, str]:
     return table
 
 
-_TABLE = _table()
+_TABLE = _table() | {ord("🔎"): "> "}
 
 
 def plain(text: str) -> str:

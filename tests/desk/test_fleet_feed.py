@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from console.catalog.errors import CatalogError
 from console.desk import fleet_following
 from console.desk.fleet_board import Asking, FleetBoard, FleetEvent, HostView, Missing, Pulse, Seen, Silent
 from console.desk.fleet_feed import FleetFeed, Outbox, follow
@@ -72,6 +73,28 @@ async def watched(tmp_path: Path, hosts: int = 2, faults: Sequence[Fault] = ()) 
             yield one
         finally:
             await one.close()
+
+
+async def test_with_a_broken_profile_hosts_are_followed_without_verdicts_where_somebody_is_told(tmp_path: Path) -> None:
+    broken = tmp_path / "profiles" / "matrices"
+    broken.mkdir(parents=True)
+    (broken / "mine.toml").write_text('name = "mine"\ntitel = "oops"\n')
+    async with watched(tmp_path, hosts=1) as fleet:
+        options = Options(fleet=fleet.lab.fleet_file, store=tmp_path / "store", profiles=(tmp_path / "profiles",))
+        settings, hosts = load(options, {"HOME": str(tmp_path)}), load_fleet(fleet.lab.fleet_file)
+        told: list[Exception] = []
+        feed = FleetFeed(settings, hosts, hosts.hosts, period_s=0.05, unjudged=told.append)
+        async with contextlib.aclosing(aiter(feed)) as batches:
+            async for batch in batches:
+                fleet.board.apply(batch)
+                if fleet.host().heard_at_ns:
+                    break
+
+        assert fleet.host().state == "simulated"
+        assert fleet.host().health is None
+        assert "mine.toml" in str(told[0])
+        with pytest.raises(CatalogError, match=r"mine\.toml"):
+            await anext(aiter(FleetFeed(settings, hosts, hosts.hosts)))
 
 
 async def test_every_host_is_asked_seen_judged_and_heard(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from console.model.events import Envelope
 from console.tui.app import Console
 from console.tui.screens.fleet.screen import FleetScreen
 from console.tui.screens.fleet.table import host_of
+from console.tui.widgets.chrome import SpanLine
 from console.tui.widgets.grid import Grid, text_of
 from console.tui.widgets.lines import Lines
 
@@ -145,6 +146,33 @@ async def test_grouping_puts_headings_over_the_hosts_that_open_nothing(scene: Ma
         await pilot.press("enter")
         await settled(pilot)
         assert app.current_mode == "fleet"
+
+
+async def test_the_cursor_stays_on_its_host_when_it_is_grouped_and_goes_to_one_that_is_found(scene: MakeScene) -> None:
+    app = scene().app
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await settled(pilot)
+        grid = screen.query_one("#fleet", Grid)
+        await pilot.press("down", "o")
+        await settled(pilot)
+        assert host_of(grid.current) == BAD
+
+        await pilot.press("slash", *"05")
+        await settled(pilot)
+        assert host_of(grid.current) == AWAY
+
+
+async def test_a_problem_stays_in_sight(scene: MakeScene) -> None:
+    made = scene()
+    async with made.app.run_test(size=(120, 40)) as pilot:
+        screen = await settled(pilot)
+        made.link.feed(problem="mine.toml:3: titel: unknown key\nmine.toml: missing key `title`")
+        await settled(pilot)
+        made.app.clear_notifications()
+        await pilot.pause()
+        line = screen.query_one("#totals", SpanLine).render_line(0).text
+
+    assert line.startswith(" ✗ mine.toml:3: titel: unknown key ")
 
 
 async def test_look_again_asks_for_the_host_under_the_cursor_or_for_all(scene: MakeScene) -> None:

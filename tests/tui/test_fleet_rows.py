@@ -92,6 +92,13 @@ def test_what_runs_begins_with_its_speed_so_that_a_narrow_column_keeps_it() -> N
     assert cell(row, "now") == "▶ 5,432 tok/s 45% llama-70b measuring"
 
 
+def test_a_speed_of_nothing_gives_way_to_what_is_done() -> None:
+    rate = Rate(metric="output_tokens_per_s", unit="tok/s", source="stat line", value=0.0, at_ns=NOW, mean=None)
+    row = fleet_rows.row(host(), (attempt(rate=rate, phase=Phase.WARMING_UP),), NOW)
+
+    assert cell(row, "now") == "▶ warming up 45% llama-70b"
+
+
 def test_several_attempts_on_a_host_are_counted() -> None:
     assert cell(fleet_rows.row(host(), (attempt(), attempt("a2")), NOW), "now").endswith("+1")
 

@@ -251,6 +251,7 @@ def test_a_scale_from_nothing_only_where_the_curve_comes_near_it() -> None:
     assert live_series.floor_of([1000.0, 1020.0]) is None
     assert live_series.floor_of([100.0, 1020.0, math.nan]) == 0.0
     assert live_series.floor_of([]) == 0.0
+    assert live_series.floor_of([0.0, 0.0]) == 0.0
 
 
 def test_the_log_that_most_want_is_shown_first() -> None:

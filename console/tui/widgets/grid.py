@@ -248,7 +248,11 @@ class Grid(ScrollView, can_focus=True):
             return self._heading(width, base)
         index = self.scroll_offset.y + y - 1
         if not self._rows:
-            lines = [part for line in self._empty.splitlines() for part in wrap(line, max(10, width - 2)) or [""]]
+            lines = [
+                part
+                for line in self._empty.splitlines()
+                for part in wrap(line, max(10, width - 2), break_on_hyphens=False) or [""]
+            ]
             text = f" {lines[y - 2]}" if 2 <= y < len(lines) + 2 else ""
             style = base + self._style("dim")
             return Strip([Segment(set_cell_size(text, width), style)], width)

@@ -130,14 +130,16 @@ def attempt(view: AttemptView) -> tuple[Span, ...]:
     """What an attempt does, its speed first: where room is short that is what stays."""
     doing = view.phase.value if view.stage is Stage.RUNNING and view.phase is not None else view.stage.value
     spans: list[Span] = [(f"{marks.ACTIVE.glyph} ", "busy")]
-    if view.rate is not None:
-        spans.append((f"{figure(view.rate.value)} {view.rate.unit} ", "accent"))
+    # a program that warms up says 0 for a while: what it does tells more
+    rate = view.rate if view.rate is not None and view.rate.value else None
+    if rate is not None:
+        spans.append((f"{figure(rate.value)} {rate.unit} ", "accent"))
     else:
         spans.append((f"{doing} ", "busy"))
     if view.progress is not None and view.progress.fraction is not None:
         spans.append((f"{view.progress.fraction:.0%} ", ""))
     spans.append((view.cell_id, ""))
-    if view.rate is not None:
+    if rate is not None:
         spans.append((f" {doing}", "dim"))
     return tuple(spans)
 

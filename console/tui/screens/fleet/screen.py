@@ -9,6 +9,8 @@ from textual.widgets import Input
 
 from console.desk.fleet_board import HostView
 from console.desk.views import AttemptView
+from console.model.finding import State
+from console.tui import marks
 from console.tui.keys import Key, bindings, shown
 from console.tui.marks import Span
 from console.tui.screens.base import ConsoleScreen
@@ -74,6 +76,7 @@ class FleetScreen(ConsoleScreen):
     def draw(self, changes: Changes | None) -> None:
         """All rows; the table paints only cells that differ."""
         if changes is not None and not (changes.hosts or changes.attempts or changes.runs or changes.time):
+            self._draw_totals()
             return
         if changes is None or changes.attempts or changes.runs:
             self._work = {}
@@ -105,7 +108,12 @@ class FleetScreen(ConsoleScreen):
     def _draw_totals(self) -> None:
         running = len({view.attempt for views in self._work.values() for view in views})
         totals = self.world.fleet.totals()
-        self.query_one("#totals", SpanLine).set_parts(fleet_rows.totals(totals, running) if totals.hosts else ())
+        parts = list(fleet_rows.totals(totals, running)) if totals.hosts else []
+        if self.world.problem:
+            # a message at the edge is soon gone, what is wrong is not
+            first = self.world.problem.partition("\n")[0]
+            parts = [(f" {marks.HEALTH[State.FAIL].glyph} {first}  ", "fail"), *parts]
+        self.query_one("#totals", SpanLine).set_parts(parts)
 
     def _draw_detail(self) -> None:
         pane = self.query_one(Lines)
@@ -138,6 +146,14 @@ class FleetScreen(ConsoleScreen):
         return self._view.note(len(self.world.fleet.hosts())), "accent"
 
     # -- keys
+
+    def _to_host(self, name: str | None) -> None:
+        """The cursor on a host, or on the first one: a group's heading opens nothing."""
+        grid = self.query_one(Grid)
+        keys = {host_of(row.key): row.key for row in reversed(grid.rows) if host_of(row.key)}
+        key = keys.get(name) or next(reversed(keys.values()), None)
+        if key is not None:
+            grid.move_to(key)
 
     def _current(self) -> HostView | None:
         name = host_of(self.query_one(Grid).current)
@@ -185,8 +201,10 @@ class FleetScreen(ConsoleScreen):
 
     def action_group(self) -> None:
         """By group, or not."""
+        before = self._current()
         self._view.grouped = not self._view.grouped
         self.redraw()
+        self._to_host(before.name if before else None)
 
     def action_filter(self) -> None:
         """Type to filter."""
@@ -196,6 +214,8 @@ class FleetScreen(ConsoleScreen):
         """As you type."""
         self._view.filter = event.value.strip()
         self.redraw()
+        if self._current() is None:
+            self._to_host(None)
 
     def action_leave_filter(self) -> None:
         """All hosts again."""

@@ -86,7 +86,7 @@ def rates(points: Iterable[RatePoint], span: Span) -> tuple[list[float], list[fl
 def floor_of(values: Sequence[float]) -> float | None:
     """0 where a curve comes near it; else none, so that what matters is not pressed into the topmost lines."""
     known = [value for value in values if math.isfinite(value)]
-    return 0.0 if not known or min(known) < 0.4 * max(known) else None
+    return 0.0 if not known or min(known) <= 0.4 * max(known) else None
 
 
 def rate_gap_s(times: Sequence[float]) -> float:
