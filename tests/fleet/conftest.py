@@ -19,7 +19,8 @@ from console.fleet.host import Fleet, Host, SshOptions
 from console.fleet.links import Links
 
 SSHD = Path("/usr/sbin/sshd")
-QUICK = SshOptions(keepalive_s=0.2, keepalive_count=2, connect_timeout_s=3, login_timeout_s=10)
+PATIENT = SshOptions(connect_timeout_s=60, login_timeout_s=60)
+"""No machine is so busy that a host is given up."""
 
 
 class Keys:
@@ -76,7 +77,7 @@ class Bench:
                 file.write(self.keys.line(known, address, port))
         return host
 
-    def fleet(self, ssh: SshOptions = QUICK) -> Fleet:
+    def fleet(self, ssh: SshOptions = PATIENT) -> Fleet:
         return Fleet(
             path=self.folder / "fleet.toml",
             hosts=tuple(self.hosts),
@@ -85,7 +86,7 @@ class Bench:
             ssh=ssh,
         )
 
-    def links(self, ssh: SshOptions = QUICK, **more: object) -> Links:
+    def links(self, ssh: SshOptions = PATIENT, **more: object) -> Links:
         links = Links(self.fleet(ssh), **more)  # type: ignore[arg-type]  # the caller names arguments of Links
         self._links.append(links)
         return links
@@ -176,6 +177,7 @@ class AsyncServer:
         self.password: str | None = None
         self.open_sessions = self.most_sessions = self.tried_keys = 0
         self.running = asyncio.Event()
+        self.serving: set[asyncio.Task[None]] = set()
         self.port = 0
         self.address = "127.0.0.1"
         self._acceptor: asyncssh.SSHAcceptor | None = None
@@ -191,11 +193,15 @@ class AsyncServer:
             server_host_certs=[str(host_cert)] if host_cert else [],
             encoding=None,
             reuse_address=True,
+            login_timeout=0,  # tests move its clock
         )
         self.port = self._acceptor.get_port()
         return self
 
     async def serve(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
         try:
             child = await asyncio.create_subprocess_shell(
                 process.command or "/bin/sh",
@@ -219,6 +225,7 @@ class AsyncServer:
                 await child.wait()
         finally:
             self.open_sessions -= 1
+            self.serving.discard(task)
 
     async def stop(self) -> None:
         for connection in self.connections:
@@ -226,6 +233,9 @@ class AsyncServer:
         if self._acceptor is not None:
             self._acceptor.close()
             await self._acceptor.wait_closed()
+        for task in self.serving:
+            task.cancel()
+        await asyncio.gather(*self.serving, return_exceptions=True)
 
 
 @pytest.fixture
@@ -327,3 +337,20 @@ def sshd(tmp_path: Path, keys: Keys, require_real: Callable[[bool, str], None]) 
     yield make
     for one in made:
         one.stop()
+
+
+@pytest.fixture
+async def hours_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Sets the clock of the test's loop ahead by an hour: what was to end before that ends now, however long it took.
+
+    Tests of patience give plenty of it, and end it at a moment of their own.
+    """
+    loop = asyncio.get_running_loop()
+    real, ahead = loop.time, 0.0
+
+    def jump() -> None:
+        nonlocal ahead
+        ahead += 3600.0
+
+    monkeypatch.setattr(loop, "time", lambda: real() + ahead)
+    return jump

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 import pytest
 
-from console.fleet.host import Fleet, Host
+from console.fleet.host import Fleet, Host, SshOptions
 from console.fleet.hostkeys import choose, trust
 from console.fleet.link import AuthFailed, ChannelRefused, KeyChanged, KeyUnknown, LinkLost, Refused, TimedOut
 from console.fleet.links import Links
@@ -79,7 +79,7 @@ async def test_nobody_listening_and_nobody_answering(bench: "Bench", sshd: MakeS
         await bench.links().get("refused")
     silent.listen()
     with pytest.raises(TimedOut):
-        await bench.links().get("silent")
+        await bench.links(SshOptions(connect_timeout_s=1)).get("silent")
     silent.close()
 
 
@@ -194,7 +194,7 @@ async def test_a_killed_connection_is_a_loss_and_never_a_success(bench: "Bench",
 async def test_a_half_open_connection_is_noticed_by_keepalives(bench: "Bench", sshd: MakeSshd, keys: "Keys") -> None:
     one = sshd()
     bench.add("node01", one.address, one.port, known=keys.host)
-    link = await bench.links().get("node01")
+    link = await bench.links(SshOptions(keepalive_s=1, keepalive_count=2)).get("node01")
     reader, _ = await link.open_command(["sh", "-c", "echo started; sleep 300"])
     assert await reader.readuntil() == b"started\n"
     for child in one.children():

@@ -15,6 +15,7 @@ from console.fleet.engine.body import secrets_input
 from console.fleet.engine.client import Engine
 from console.fleet.engine.entry import WAITING_FOR_SECRETS
 from console.fleet.engine.follow import advance, attach, logs, write_stdin
+from console.fleet.host import SshOptions
 from console.fleet.link import ChannelRefused, LinkError
 from console.model.attempt import LogFrame
 from console.model.events import Cursor
@@ -53,26 +54,32 @@ async def test_a_log_goes_on_exactly_when_the_servers_process_is_killed_or_froze
 ) -> None:  # fmt: skip
     one = sshd()
     bench.add("node01", one.address, one.port, known=keys.host)
-    links = bench.links()
+    links = bench.links(SshOptions(keepalive_s=0.5, keepalive_count=2))
     made = await launch(a_part(NUMBERED))
     stored: list[LogFrame] = []
     start = Cursor(attempt="a", part="p", container_id=made, last_at_ns=0, seen_at_last=(), log_bytes=0, index_bytes=0)
     cursor: Cursor | None = None
 
+    async def strike(enough: asyncio.Event) -> None:
+        with contextlib.suppress(TimeoutError):  # all of it may have come already: the stream is open all the same
+            await asyncio.wait_for(enough.wait(), 5)
+        for pid in one.children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, blow)
+
     async def sitting(length: int | None) -> None:
         nonlocal cursor
         remote = Engine(await links.get("node01"), access)
-        received = 0
+        received, enough = 0, asyncio.Event()
+        striking = None if length is None else asyncio.create_task(strike(enough))
         async for batch in logs(remote, made, cursor):
             stored.extend(batch)
             point, seen = advance(cursor, batch)
             cursor = msgspec.structs.replace(cursor or start, last_at_ns=point, seen_at_last=seen)
             received += len(batch)
             if length is not None and received >= length:
-                for pid in one.children():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, blow)
-                length = None
+                enough.set()
+        assert striking is None
 
     for length in (150, 250, 100):
         with pytest.raises(LinkError) as lost:

@@ -61,7 +61,9 @@ class Machine:
     def write(self, path: str, text: str | bytes) -> None:
         file = self.root / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        whole = file.with_name(f"{file.name}.new")  # put in place as a whole: loops of the tests read meanwhile
+        whole.write_bytes(text if isinstance(text, bytes) else text.encode())
+        whole.replace(file)
 
     def command(self, section: str, output: str) -> None:
         self.write(f"@commands/{section}", output)
@@ -71,6 +73,8 @@ class Machine:
 
     def system(self, *, nodes_per_socket: int = 1, bios: str = "5.27", product: str = "AS -8125GS-TNMR2") -> None:
         self.write("/proc/sys/kernel/hostname", "smc300x-01\n")
+        self.write("/sys/module/nvme/initstate", "live\n")
+        self.write("/sys/bus/pci/devices/0000:00:00.0/class", "0x060000\n")
         self.write("/proc/sys/kernel/random/boot_id", "3f1c2d7e-0000-4111-8222-333344445555\n")
         self.write("/proc/sys/kernel/osrelease", "5.15.0-119-generic\n")
         self.write("/proc/cmdline", "BOOT_IMAGE=/vmlinuz root=UUID=1 ro iommu=pt pci=realloc=off\n")

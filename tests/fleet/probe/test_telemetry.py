@@ -153,11 +153,8 @@ async def test_the_loop_ends_with_its_channel(mi300x: "Machine") -> None:
     async with contextlib.aclosing(stream(LocalLink(host), host, period_s=0.01)) as source:
         await anext(source)
         assert children() - before
-    for _ in range(500):
-        if not children() - before:
-            break
+    while children() - before:  # noqa: ASYNC110 - processes that end tell nobody; in vain the test's own limit ends it
         await asyncio.sleep(0.02)
-    assert not children() - before
 
 
 def children() -> set[int]:
