@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -208,22 +209,30 @@ async def _images(ledger: Ledger, hosts: Sequence[Host], subject: Subject) -> Im
             line = f"{host.name}: {ref} is not there after the pull"
             raise NotRun(Failure(failure=FailureClass.IMAGE_MISSING, line=line))
         found[host.name] = seen
-    if len({item.digest or item.id for item in found.values()}) > 1:
-        line = (
-            "hosts hold different images under "
-            + ref
-            + ": "
-            + ", ".join(f"{name} {item.digest or item.id}" for name, item in sorted(found.items()))
-        )
-        raise NotRun(
-            Failure(failure=FailureClass.IMAGE_MISSING, line=line, remedy="instinct fetch brings them in line")
-        )
+    apart = images_apart(found, ref)
+    if apart is not None:
+        raise NotRun(apart)
     first = next(iter(found.values()))
     expected = full_digest(subject.image)
     if expected and first.digest and first.digest != expected:
         text = f"{ref} is {first.digest} here; the catalog knows it as {expected}: the tag was moved"
         await ledger.tell(Noticed(text, "warning"))
     return first
+
+
+def images_apart(found: Mapping[str, ImageSeen], ref: str) -> Failure | None:
+    """Why hosts that hold different images under one name run nothing together; those that most do not have are named.
+
+    A tag moves, and a host keeps what it once pulled: it does not pull again what it has.
+    """
+    of = {host: seen.digest or seen.id for host, seen in sorted(found.items())}
+    usual, _ = Counter(of.values()).most_common(1)[0]
+    other = [host for host, image in of.items() if image != usual]
+    if not other:
+        return None
+    line = f"hosts hold different images under {ref}: {', '.join(f'{host} {image}' for host, image in of.items())}"
+    remedy = f"docker pull {ref} on {', '.join(other)}; where the tag was moved since, on every host"
+    return Failure(failure=FailureClass.IMAGE_MISSING, line=line, remedy=remedy)
 
 
 class Pace:
