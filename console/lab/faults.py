@@ -107,6 +107,16 @@ FABRIC_FAULTS = {
 ALL = HOST_FAULTS | FABRIC_FAULTS | ENGINE_FAULTS | PROGRAM_FAULTS
 
 
+HOW = """\
+# Failures to play. A change counts from the next container or pull on; those of hosts from the lab's next start on.
+#   [[fault]]
+#   name = "stall"           # one of the names below
+#   host = "lab-mi300x-0*"   # which hosts; all of them without it
+#   when = "NODE_RANK=1"     # what image, command line or environment must have in it
+#   times = 1                # how often; always without it
+"""
+
+
 class FaultsError(ValueError):
     """A faults file that cannot be used, and why."""
 
@@ -142,7 +152,7 @@ class Faults:
             for one in faults
         ]
         known = "".join(f"# {name}: {meaning}\n" for name, meaning in ALL.items())
-        self._path.write_text(f"{known}\n" + "\n".join(blocks))
+        self._path.write_text(f"{HOW}\n{known}\n" + "\n".join(blocks))
         self._seen = 0
 
     def current(self) -> tuple[Fault, ...]:
