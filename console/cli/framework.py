@@ -91,7 +91,9 @@ def _shared() -> list[click.Parameter]:
 class _Helped(click.Command):
     """Help starts with an example; the options every command shares stand apart at the end."""
 
-    example: str = ""
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.example = example
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own parameters, then the shared ones it does not define itself."""
@@ -130,19 +132,11 @@ class _Helped(click.Command):
 class Command(_Helped):
     """A leaf command."""
 
-    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.example = example
-
 
 class Group(_Helped, click.Group):
     """A group of commands of this kind."""
 
     command_class = Command
-
-    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.example = example
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from console.model.finding import Effect, Finding, State
 from console.model.launch import Launch, Part, Seat
-from console.model.text import clean, clean_line, redact
+from console.model.text import clean_line, pasteable
 from console.model.units import binary_size, duration
 
 if TYPE_CHECKING:
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 ShellLine = Callable[[Part], str]
 Hands = Callable[[Launch], Sequence["ByHand"]]
 MARKS = {Effect.BLOCK: "block", Effect.SPOIL: "spoil", Effect.NOTE: "note "}
-
-
-COMMAND = 100_000
-"""Longest line of something to paste."""
 
 
 def plan_lines(plan: "Plan", shell_line: ShellLine, hands: Hands) -> Iterator[str]:
@@ -56,18 +52,13 @@ def by_hand_lines(plan: "Plan", hands: Hands) -> Iterator[str]:
             yield _comment(
                 f"rank {hand.rank}, on {hand.host}" + (f", when {hand.after} is ready" if hand.after else "")
             )
-            yield _command(hand.start)
+            yield pasteable(hand.start)
             yield from ([_comment("in its shell:")] if hand.lines else [])
-            yield from map(_command, hand.lines)
+            yield from map(pasteable, hand.lines)
 
 
 def _comment(text: str) -> str:
     return clean_line(f"# {text}", 1000)
-
-
-def _command(text: str) -> str:
-    # Not `clean_line`: white space inside a quoted argument is part of the command.
-    return clean(redact(text), COMMAND)
 
 
 def _by_place(attempts: Sequence["PlannedAttempt"]) -> Sequence["PlannedAttempt"]:
@@ -171,10 +162,10 @@ def _part(part: Part, shell_line: ShellLine, hand: "ByHand") -> Iterator[str]:
     if part.secrets:
         yield _field("secrets", f"{', '.join(part.secrets)} over stdin, not in the command")
     if not hand.lines:
-        yield f"   {'run':<8} {_command(shell_line(part))}"
+        yield f"   {'run':<8} {pasteable(shell_line(part))}"
         return
-    yield f"   {'by hand':<8} {_command(hand.start)}"
-    yield from (f"   {'':<8} {_command(line)}" for line in hand.lines)
+    yield f"   {'by hand':<8} {pasteable(hand.start)}"
+    yield from (f"   {'':<8} {pasteable(line)}" for line in hand.lines)
 
 
 def _finding(finding: Finding, accepted: Sequence[str]) -> str:

@@ -1,6 +1,5 @@
 """Runs of the past and the present, as the journal has them."""
 
-import time
 from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Literal
@@ -10,10 +9,10 @@ import msgspec
 from console.desk import desk
 from console.desk.settings import Settings
 from console.model.attempt import FailureClass, Outcome
-from console.model.events import Envelope, StopAsked
+from console.model.events import StopAsked
 from console.runs.retry import last_tries
 from console.store.errors import UnknownRun
-from console.store.journal import Journal
+from console.store.journal import Journal, dated
 from console.store.paths import StateFolder
 from console.store.records import RunRow
 from console.store.tail import Tail
@@ -126,9 +125,7 @@ async def ask_stop(settings: Settings, run: str, why: str) -> bool:
     if row.stop_asked is None:
         journal = Journal(folder)
         try:
-            await journal.append(
-                [Envelope(at_ns=time.time_ns(), run=run, event=StopAsked(settings.operator.value, why))]
-            )
+            await journal.append([dated(run, StopAsked(settings.operator.value, why))])
         finally:
             journal.close()
     return True

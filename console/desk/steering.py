@@ -16,11 +16,11 @@ from console.desk.launching import Planned
 from console.desk.settings import Settings
 from console.desk.surveying import Ask, DockerSite
 from console.model.attempt import Stage
-from console.model.events import Envelope, Event, PauseAsked, PauseLifted, StopAsked
+from console.model.events import Envelope, PauseAsked, PauseLifted, StopAsked
 from console.runs import retry as retrying
 from console.runs.request import Request
 from console.store.ids import new_id
-from console.store.journal import Journal
+from console.store.journal import Journal, dated
 from console.store.records import AttemptRow, RunRow
 
 PICKED_UP_S = 2.0
@@ -77,7 +77,7 @@ async def stop_attempt(settings: Settings, run: str, attempt: str, why: str = "s
     if row.outcome is not None or row.stage is Stage.DONE:
         return Asked(done=False, conducted=conducted)
     if row.stop_asked is None:
-        await _tell(settings, [_envelope(run, StopAsked(settings.operator.value, why), attempt)])
+        await _tell(settings, [dated(run, StopAsked(settings.operator.value, why), attempt)])
     return Asked(done=True, conducted=conducted)
 
 
@@ -88,7 +88,7 @@ async def pause(settings: Settings, run: str) -> Asked:
     if row.closed_at_ns is not None or row.stop_asked is not None:
         return Asked(done=False, conducted=conducted)
     if row.pause_asked is None:
-        await _tell(settings, [_envelope(run, PauseAsked(settings.operator.value))])
+        await _tell(settings, [dated(run, PauseAsked(settings.operator.value))])
     return Asked(done=True, conducted=conducted)
 
 
@@ -98,7 +98,7 @@ async def unpause(settings: Settings, run: str) -> Asked:
     conducted = history.is_conducted(settings, run)
     if row.closed_at_ns is not None or row.pause_asked is None:
         return Asked(done=False, conducted=conducted)
-    await _tell(settings, [_envelope(run, PauseLifted(settings.operator.value))])
+    await _tell(settings, [dated(run, PauseLifted(settings.operator.value))])
     return Asked(done=True, conducted=conducted)
 
 
@@ -115,7 +115,7 @@ async def retry(settings: Settings, run: str, attempts: Sequence[str]) -> tuple[
         raise DeskError(f"{run} is being stopped; try again when it has ended")
     chosen = [_retried(rows, attempt, run) for attempt in dict.fromkeys(attempts)]
     planned = [(new_id("a"), retrying.next_try(item)) for item in chosen]
-    await _tell(settings, [_envelope(run, event, attempt) for attempt, event in planned])
+    await _tell(settings, [dated(run, event, attempt) for attempt, event in planned])
     if planned and not await _picked_up(settings, run):
         await _conduct(settings, run)
     return tuple(attempt for attempt, _ in planned)
@@ -188,7 +188,3 @@ async def _tell(settings: Settings, envelopes: Sequence[Envelope]) -> None:
         await journal.append(envelopes)
     finally:
         journal.close()
-
-
-def _envelope(run: str, event: Event, attempt: str | None = None) -> Envelope:
-    return Envelope(at_ns=time.time_ns(), event=event, run=run, attempt=attempt)

@@ -58,6 +58,11 @@ def safe_line(raw: bytes | str, limit: int = 300) -> Clean:
     return Clean(redact(clean_line(raw, LINE_LIMIT))[:limit])
 
 
+def pasteable(command: str) -> Clean:
+    """A command as it may be shown and pasted: clean, without secrets, white space in quoted arguments as it is."""
+    return clean(redact(command), 100_000)
+
+
 def some(names: Iterable[str], most: int = 4) -> str:
     """The first few names and how many more: `a, b, c, d and 3 more`."""
     every = list(names)

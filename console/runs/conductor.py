@@ -17,7 +17,6 @@ from console.model.events import (
     AttemptEnded,
     AttemptPlanned,
     ConductorStarted,
-    Envelope,
     Event,
     Noticed,
     RunClosed,
@@ -32,7 +31,7 @@ from console.runs.record import why_stopped
 from console.runs.schedule import Waiting, turns
 from console.store.errors import NotWritten
 from console.store.ids import new_id
-from console.store.journal import Journal
+from console.store.journal import Journal, dated
 from console.store.records import AttemptRow
 from console.workloads.base import decode_cell
 
@@ -70,14 +69,14 @@ async def open_run(
         simulated=simulated,
         plan=msgspec.Raw(msgspec.json.encode(request)),
     )
-    envelopes = [_envelope(run, opened)]
+    envelopes = [dated(run, opened)]
     refused = _refusal(plan)
     for position, attempt in enumerate(plan.attempts):
         attempt_id = new_id("a")
-        envelopes.append(_envelope(run, _planned(attempt, position, speed), attempt_id))
+        envelopes.append(dated(run, _planned(attempt, position, speed), attempt_id))
         if refused is not None:
-            envelopes.append(_envelope(run, AttemptEnded(outcome=Outcome.NOT_RUN, failure=refused), attempt_id))
-            envelopes.append(_envelope(run, StageEntered(Stage.DONE), attempt_id))
+            envelopes.append(dated(run, AttemptEnded(outcome=Outcome.NOT_RUN, failure=refused), attempt_id))
+            envelopes.append(dated(run, StageEntered(Stage.DONE), attempt_id))
     await journal.append(envelopes)
     return run
 
@@ -119,9 +118,9 @@ async def conduct(office: Office) -> None:
         raise RunHeld(office.run, str(lock.holder()))
     while lock.acquire():
         try:
-            await office.journal.append([_envelope(office.run, ConductorStarted(os.getpid(), socket.gethostname()))])
+            await office.journal.append([dated(office.run, ConductorStarted(os.getpid(), socket.gethostname()))])
             why = await _Conductor(office).run()
-            await office.journal.append([_envelope(office.run, RunClosed(why))])
+            await office.journal.append([dated(office.run, RunClosed(why))])
         finally:
             lock.release()
         # Looked at only now: a try asked for before the lock was free is ours, a later one finds nobody that has it.
@@ -207,7 +206,7 @@ class _Conductor:
 
     def _end_unstarted(self, attempts: Sequence[str], outcome: Outcome, failure: Failure) -> None:
         events: list[Event] = [AttemptEnded(outcome=outcome, failure=failure), StageEntered(Stage.DONE)]
-        envelopes = [_envelope(self._office.run, event, attempt) for attempt in attempts for event in events]
+        envelopes = [dated(self._office.run, event, attempt) for attempt in attempts for event in events]
         if envelopes:
             self._office.journal.append_now(envelopes)
         for attempt in attempts:
@@ -231,7 +230,7 @@ class _Conductor:
             if row is not None and row.outcome is None:
                 events.append(AttemptEnded(outcome=Outcome.FAILED, failure=failure))
             events.append(StageEntered(Stage.DONE))
-            self._office.journal.append_now([_envelope(self._office.run, event, attempt) for event in events])
+            self._office.journal.append_now([dated(self._office.run, event, attempt) for event in events])
 
     def _note_hosts(self, attempt: str, hosts: Sequence[str]) -> None:
         self._shunned.difference_update(hosts)
@@ -256,7 +255,3 @@ def _waiting(row: AttemptRow) -> Waiting:
         hosts = tuple(seat.host for seat in row.launch.placement.seats)
         return Waiting(row.attempt, len(hosts), hosts)
     return Waiting(row.attempt, decode_cell(row.cell).nodes, row.wish)
-
-
-def _envelope(run: str, event: Event, attempt: str | None = None) -> Envelope:
-    return Envelope(at_ns=time.time_ns(), event=event, run=run, attempt=attempt)

@@ -1,6 +1,5 @@
 """What every attempt of a run shares, and how an attempt's events get into the journal."""
 
-import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -17,7 +16,7 @@ from console.runs.fetching import Hub
 from console.runs.request import Request
 from console.runs.site import Site
 from console.runs.step import Policy
-from console.store.journal import Journal
+from console.store.journal import Journal, dated
 from console.store.paths import StateFolder
 from console.store.records import AttemptRow, RunRow
 from console.store.tail import Tail
@@ -93,7 +92,7 @@ class Ledger:
 
     def envelope(self, event: Event, part: str | None = None) -> Envelope:
         """An event of this attempt, dated now."""
-        return Envelope(at_ns=time.time_ns(), event=event, run=self.office.run, attempt=self.attempt, part=part)
+        return dated(self.office.run, event, self.attempt, part)
 
     async def tell(self, *events: Event, part: str | None = None) -> None:
         """Journal events; returns after the commit."""

@@ -7,6 +7,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -34,6 +35,11 @@ _OF_ATTEMPT = (
     ev.AttemptEnded,
 )
 _OF_PART = (ev.PartCreated, ev.PartStarted, ev.SecretGiven, ev.PartExited, ev.PartCollected, ev.PartRemoved)
+
+
+def dated(run: str | None, event: ev.Event, attempt: str | None = None, part: str | None = None) -> ev.Envelope:
+    """An event in its envelope, dated now."""
+    return ev.Envelope(at_ns=time.time_ns(), event=event, run=run, attempt=attempt, part=part)
 
 
 _Row = tuple[int, str | None, str | None, str | None, str, bytes]

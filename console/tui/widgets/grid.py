@@ -20,7 +20,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.tui.widgets.cells import ROLES, Cell, Column, Row, fit, fitted, padded, spans, text_of
-from console.tui.widgets.styling import component
+from console.tui.widgets.styling import Styles
 
 __all__ = ["ROLES", "Cell", "Column", "Grid", "Row", "fit", "spans", "text_of"]
 
@@ -112,7 +112,7 @@ class Grid(ScrollView, can_focus=True):
         self._widths: tuple[int, ...] = ()
         self._fitted_to = (-1, -1)
         self._empty = empty
-        self._styles: dict[str, Style] = {}
+        self._styles = Styles(self, "grid")
         self._cache: dict[tuple[str, bool], Strip] = {}
         self._sorted = ("", False)
 
@@ -233,17 +233,10 @@ class Grid(ScrollView, can_focus=True):
         self._widths = fit(self._columns, room - 1)
         self._cache.clear()
 
-    def _style(self, name: str) -> Style:
-        style = self._styles.get(name)
-        if style is None:
-            style = component(self, f"grid--{name}") if name else self.rich_style
-            self._styles[name] = style
-        return style
-
     def render_line(self, y: int) -> Strip:
         """One line: the heading, a row, or why there are none."""
         width = self.size.width
-        base = self._style("")
+        base = self._styles[""]
         if y == 0:
             return self._heading(width, base)
         index = self.scroll_offset.y + y - 1
@@ -254,7 +247,7 @@ class Grid(ScrollView, can_focus=True):
                 for part in wrap(line, max(10, width - 2), break_on_hyphens=False) or [""]
             ]
             text = f" {lines[y - 2]}" if 2 <= y < len(lines) + 2 else ""
-            style = base + self._style("dim")
+            style = base + self._styles["dim"]
             return Strip([Segment(set_cell_size(text, width), style)], width)
         if index >= len(self._rows):
             return Strip.blank(width, base)
@@ -267,7 +260,7 @@ class Grid(ScrollView, can_focus=True):
         return strip
 
     def _heading(self, width: int, base: Style) -> Strip:
-        style = base + self._style("heading")
+        style = base + self._styles["heading"]
         parts = [" "]
         sorted_by, down = self._sorted
         for place, room in self._shown():
@@ -279,7 +272,7 @@ class Grid(ScrollView, can_focus=True):
     def _draw(self, row: Row, width: int, base: Style, *, under: bool) -> Strip:
         ground = base
         if under:
-            ground = base + self._style("cursor" if self.has_focus else "cursor-away")
+            ground = base + self._styles["cursor" if self.has_focus else "cursor-away"]
         # the terminal's own colours cannot be mixed: a role's may be the very one the cursor has
         one_colour = under and self.has_focus and self.app.native_ansi_color
         segments = [Segment(" ", ground)]
@@ -287,7 +280,7 @@ class Grid(ScrollView, can_focus=True):
         for place, room in self._shown():
             cell = row.cells[place] if place < len(row.cells) else ""
             for text, role in fitted(spans(cell), room, right=self._columns[place].right):
-                own = self._style(role or row.role) if role or row.role else Style()
+                own = self._styles[role or row.role] if role or row.role else Style()
                 segments.append(Segment(text, ground + (own.without_color + Style(dim=False) if one_colour else own)))
             segments.append(Segment("  ", ground))
             used += room + 2

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, NamedTuple
 
 from rich.cells import cell_len, chop_cells
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -17,7 +16,7 @@ from textual.strip import Strip
 
 from console.tui.marks import Span
 from console.tui.widgets.cells import ROLES, printable
-from console.tui.widgets.styling import component
+from console.tui.widgets.styling import Styles
 
 Line = tuple[Span, ...]
 
@@ -128,7 +127,7 @@ class Lines(ScrollView, can_focus=True):
         self._paras: tuple[Para, ...] = ()
         self._lines: list[Line] = []
         self._wrapped_to = -1
-        self._styles: dict[str, Style] = {}
+        self._styles = Styles(self, "lines")
 
     @property
     def text(self) -> str:
@@ -164,19 +163,12 @@ class Lines(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One line."""
         width = self.size.width
-        base = self._style("")
+        base = self._styles[""]
         index = self.scroll_offset.y + y
         if index >= len(self._lines):
             return Strip.blank(width, base)
-        segments = [Segment(text, base + self._style(role) if role else base) for text, role in self._lines[index]]
+        segments = [Segment(text, base + self._styles[role] if role else base) for text, role in self._lines[index]]
         return Strip(segments).adjust_cell_length(width, base)
-
-    def _style(self, role: str) -> Style:
-        style = self._styles.get(role)
-        if style is None:
-            style = component(self, f"lines--{role}") if role else self.rich_style
-            self._styles[role] = style
-        return style
 
     def on_resize(self, event: events.Resize) -> None:
         """Wrapped anew."""

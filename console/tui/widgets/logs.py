@@ -17,7 +17,7 @@ from console.desk.logs import LogFile
 from console.tui.widgets.cells import printable
 from console.tui.widgets.log_reading import LogReading, Until, Work
 from console.tui.widgets.log_window import LogWindow, Row, crop
-from console.tui.widgets.styling import component
+from console.tui.widgets.styling import Styles
 
 POLL_S = 0.25
 STAMP = 13
@@ -72,7 +72,7 @@ class LogView(Widget, can_focus=True):
         self._left = 0
         self._rows: list[Row] = []
         self._told = ""
-        self._styles: dict[str, Style] = {}
+        self._styles = Styles(self, "log")
 
     @property
     def window(self) -> LogWindow:
@@ -207,12 +207,12 @@ class LogView(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One row."""
-        width, base = self.size.width, self._style("")
+        width, base = self.size.width, self._styles[""]
         if y >= len(self._rows):
-            return Strip([Segment(self._empty_line(y), base + self._style("dim"))]).adjust_cell_length(width, base)
+            return Strip([Segment(self._empty_line(y), base + self._styles["dim"])]).adjust_cell_length(width, base)
         row = self._rows[y]
         head, text = self._parts(row)
-        segments = [Segment(head, base + self._style("dim"))] if head else []
+        segments = [Segment(head, base + self._styles["dim"])] if head else []
         segments += self._coloured(text, row, base)
         strip = Strip(segments).adjust_cell_length(width, base)
         selection = self.text_selection
@@ -244,14 +244,14 @@ class LogView(Widget, can_focus=True):
         name = "fail" if _BAD.search(whole) else "warn" if _WARN.search(whole) else ""
         if whole.startswith("@@instinct"):
             name = "busy"
-        style = base + self._style(name) if name else base
+        style = base + self._styles[name] if name else base
         pattern = self.reading.pattern
         segments, done = [], 0
         for found in pattern.finditer(text) if pattern is not None else ():
             if found.end() > found.start():
                 segments += [
                     Segment(text[done : found.start()], style),
-                    Segment(found[0], style + self._style("match")),
+                    Segment(found[0], style + self._styles["match"]),
                 ]
                 done = found.end()
         return [*segments, Segment(text[done:], style)]
@@ -266,13 +266,6 @@ class LogView(Widget, can_focus=True):
             self.window.follow = False
         self.refresh()
         self._tell()
-
-    def _style(self, name: str) -> Style:
-        style = self._styles.get(name)
-        if style is None:
-            style = component(self, f"log--{name}") if name else self.rich_style
-            self._styles[name] = style
-        return style
 
     def notify_style_update(self) -> None:
         """Another theme: other colours."""

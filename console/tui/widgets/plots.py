@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.geometry import Region
 from textual.strip import Strip
@@ -17,7 +16,7 @@ from textual.widget import Widget
 
 from console.tui.widgets.plot_raster import MARKS, STYLES, Part, draw
 from console.tui.widgets.plot_scale import Curve, Data
-from console.tui.widgets.styling import component
+from console.tui.widgets.styling import Styles
 
 _NAMES = (*(f"s{number}" for number in range(STYLES)), "line", "moment", "axis", "title")
 
@@ -52,7 +51,7 @@ class Plot(Widget):
         self._data = Data(empty=empty)
         self._lines: list[list[Part]] = []
         self._drawn_for = (0, 0)
-        self._styles: dict[str, Style] = {}
+        self._styles = Styles(self, "plot")
 
     def set_series(
         self,
@@ -129,20 +128,13 @@ class Plot(Widget):
         """One line of the plot."""
         self._fit()
         width = self.size.width
-        base = self._style("")
+        base = self._styles[""]
         line = self._lines[y] if y < len(self._lines) else []
-        segments = [Segment(text, base + self._style(name)) for text, name in line]
+        segments = [Segment(text, base + self._styles[name]) for text, name in line]
         used = sum(cell_len(text) for text, _ in line)
         if used < width:
             segments.append(Segment(" " * (width - used), base))
         return Strip(segments).crop(0, width)
-
-    def _style(self, name: str) -> Style:
-        style = self._styles.get(name)
-        if style is None:
-            style = component(self, f"plot--{name}") if name else self.rich_style
-            self._styles[name] = style
-        return style
 
     def notify_style_update(self) -> None:
         """Another theme: other colours."""

@@ -22,3 +22,17 @@ def component(widget: Widget, name: str) -> Style:
         bgcolor=background.rich_color if background is not None else None,
         dim=dim or None,
     )
+
+
+class Styles(dict[str, Style]):
+    """Styles of a widget's lines by name, each worked out once; to be cleared when the theme changes."""
+
+    def __init__(self, widget: Widget, prefix: str) -> None:
+        super().__init__()
+        self._widget = widget
+        self._prefix = prefix
+
+    def __missing__(self, name: str) -> Style:
+        style = component(self._widget, f"{self._prefix}--{name}") if name else self._widget.rich_style
+        self[name] = style
+        return style

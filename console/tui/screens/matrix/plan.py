@@ -8,7 +8,7 @@ import msgspec
 
 from console.health.check_ids import CheckId
 from console.model.finding import Effect, Finding, State
-from console.model.text import clean, clean_line, redact, some
+from console.model.text import clean_line, pasteable, some
 from console.tui.marks import Role, Span
 from console.tui.widgets.lines import BLANK, Para, labelled, para
 from console.tui.words import size, span_s
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     Hands = Callable[[PlannedAttempt], Iterable[ByHand]]
 
 LABEL = 10
-COMMAND = 100_000
-"""Longest line of something to paste."""
 SHOWN = 6
 """Most hosts named where many say the same."""
 
@@ -266,9 +264,9 @@ def cell_paras(groups: Sequence[Sequence["PlannedAttempt"]], hands: "Hands", spe
 def command_paras(hand: "ByHand") -> list[Para]:
     """What a person would type on a node: the line that starts the container, and those for the shell in it."""
     label = "run" if not hand.rank else f"rank {hand.rank}"
-    made = [labelled(label, safe(hand.start), width=LABEL)]
+    made = [labelled(label, pasteable(hand.start), width=LABEL)]
     for line in hand.lines:
-        made.append(labelled("", safe(line), "dim" if line.startswith("#") else "", width=LABEL))
+        made.append(labelled("", pasteable(line), "dim" if line.startswith("#") else "", width=LABEL))
     return made
 
 
@@ -277,13 +275,8 @@ def command_text(hands: Iterable["ByHand"]) -> str:
     blocks = []
     for hand in hands:
         head = f"# on {hand.host}" + (f", rank {hand.rank}" if hand.rank else "")
-        blocks.append("\n".join([head, safe(hand.start), *map(safe, hand.lines)]))
+        blocks.append("\n".join([head, pasteable(hand.start), *map(pasteable, hand.lines)]))
     return "\n\n".join(blocks) + "\n"
-
-
-def safe(text: str) -> str:
-    """A command as it may be shown; white space inside a quoted argument is part of it."""
-    return clean(redact(text), COMMAND)
 
 
 def _label(text: str) -> tuple[Span, ...]:
