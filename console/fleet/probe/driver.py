@@ -10,6 +10,7 @@ from console.model.text import clean_line
 
 KFD = "/sys/class/kfd/kfd"
 MODULE = "/sys/module/amdgpu"
+_MODULES = "/sys/module"
 _DKMS = "/var/lib/dkms/amdgpu"
 _ROCM = "/opt/rocm"
 
@@ -30,6 +31,7 @@ holder() {{
   for file in "$ROOT{KFD}/proc/$1"/vram_*; do if [ -e "$file" ]; then value "${{file#"$ROOT"}}"; fi; done
 }} 2>/dev/null
 begin driver 'files under {MODULE}'
+if [ ! -d "$ROOT{_MODULES}" ]; then printf '!{_MODULES} absent\\n'; fi
 there {MODULE}
 for name in version srcversion initstate; do value "{MODULE}/$name"; done
 value {_ROCM}/.info/version
@@ -59,7 +61,9 @@ def parse(found: Mapping[str, Section], gpu_ids: Mapping[int, str]) -> Driver:
     table = Table(section)
     loaded: Known[bool] | Unknown = unread(section, ("ls", MODULE))
     present = loaded
-    if not table.cut:
+    if _MODULES in table.missing and MODULE not in table.names:  # no kernel is without; /sys is not there to look at
+        loaded = present = Unknown("not there", _MODULES, ("ls", MODULE))
+    elif not table.cut:
         loaded = Known(MODULE in table.names, MODULE)
         present = Known(KFD in table.names or "/dev/kfd" in table.names, "/dev/kfd")
     installs = _installs(table)

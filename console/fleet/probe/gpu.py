@@ -83,6 +83,7 @@ if [ -z "$gpus" ]; then
     fi
   done
 fi
+if [ ! -d "$ROOT{_PCI}" ]; then printf '!{_PCI} absent\\n'; fi
 end pci 0
 for path in $gpus; do gpu "$ROOT$path"; done
 """
@@ -103,6 +104,9 @@ def parse(found: Mapping[str, Section], loaded: Known[bool] | Unknown, nodes: Se
         return Graphics(missing, missing)
     table = Table(section)
     bound = {path: Files(found.get(_section(path)), path) for path in table.names if _computes(table, path, found)}
+    if not bound and _PCI in table.missing and not nodes:
+        missing = Unknown("not there", _PCI, ("lspci", "-d", "1002:"))
+        return Graphics(missing, missing)
     others = tuple(_other(table, path) for path in table.names if path not in bound and "/drm/" not in path)
     rest: Known[tuple[PciDevice, ...]] | Unknown = Known(others, _PCI)
     if not bound and isinstance(loaded, Known) and not loaded.value:

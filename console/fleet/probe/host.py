@@ -28,6 +28,7 @@ done
 for name in bios_vendor bios_version bios_date sys_vendor product_name board_name; do value "{_DMI}/$name"; done
 value {_THP}
 names "$ROOT"/sys/class/iommu/*
+if [ ! -d "$ROOT/sys/class" ]; then printf '!/sys/class absent\\n'; fi
 end host 0
 whole host.os /etc/os-release
 whole host.meminfo /proc/meminfo
@@ -108,6 +109,8 @@ def _iommu(table: Table, found: Mapping[str, Section]) -> Known[str] | Unknown:
         return unread(section, show)
     types = set(re.findall(rb"^ *\d+ ([A-Za-z-]{1,20})$", section.data, re.MULTILINE))
     if not types:
+        if "/sys/class" in table.missing:
+            return Unknown("not there", "/sys/class/iommu", show)
         if not any(name.startswith("/sys/class/iommu/") for name in table.names):
             return Known("off", "/sys/class/iommu is empty")
         return Unknown("the groups tell no type", section.source, show)

@@ -62,7 +62,8 @@ if cd "$ROOT{RDMA}" 2>/dev/null; then
   done
   if [ $# -gt 0 ]; then sweep "$@"; status=$?; else printf '\\n@errors\\n'; status=0; fi
   cd /; end net.rdma "$status"
-else end net.rdma absent; fi
+elif [ -d "$ROOT/sys/class" ]; then end net.rdma absent
+else end net.rdma unseen; fi
 begin net.nic {NET}
 built() {{ {{ read -r lower <"$1/iflink" && read -r own <"$1/ifindex" && [ "$lower" != "$own" ]; }} 2>/dev/null; }}
 if cd "$ROOT{NET}" 2>/dev/null; then

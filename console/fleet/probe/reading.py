@@ -14,6 +14,7 @@ ASLEEP = "the GPU sleeps, and reading it would wake it"
 
 _WHY = {
     "absent": "not there",
+    "unseen": "the folder it would be in is not there",
     "denied": "permission denied",
     "empty": "the file is empty",
     "folder": "a folder, not a file",

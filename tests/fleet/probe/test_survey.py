@@ -1,6 +1,7 @@
 """What a probe makes of whole servers: the script is really run, by a shell, below a composed root folder."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,21 @@ async def test_no_driver_is_a_known_absence_and_says_how_many_devices_wait_for_i
     assert gap.why == "amdgpu is not loaded"
     assert gap.detail == "2 AMD accelerators on the PCI bus"
     assert gap.show == ("sudo", "modprobe", "amdgpu")
+
+
+async def test_a_folder_without_sys_says_nothing_of_driver_gpus_iommu_and_rdma(machine: "Machine") -> None:
+    shutil.rmtree(machine.root / "sys")
+    facts = await machine.facts()
+    for fact in (
+        facts.driver.amdgpu_loaded,
+        facts.driver.kfd_present,
+        facts.gpus,
+        facts.other_gpus,
+        facts.system.iommu,
+        facts.rdma,
+        facts.infiniband,
+    ):
+        assert "not there" in unknown(fact).why
 
 
 async def test_the_kernels_own_driver_has_no_version_and_no_host_rocm_is_normal(machine: "Machine") -> None:
