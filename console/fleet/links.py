@@ -24,6 +24,7 @@ from console.fleet.sshconfig import Settings, Target, resolve
 
 BACKOFF_S = (0.5, 30.0)
 """First and longest pause after a failed attempt; doubled each time, with jitter."""
+CLOSING = "the console is closing its connections"
 _HOPS = 8
 _JUMP = "jump:"
 _HOP = re.compile(r"(?:(?P<user>[^@]+)@)?(?:\[(?P<bracketed>[^\]]+)\]|(?P<address>[^:\[\]]+))(?::(?P<port>\d{1,5}))?")
@@ -141,8 +142,8 @@ class Links:
     async def _link(self, target: Target, hops: tuple[str, ...], key: tuple[str, ...]) -> Link:
         route = self._routes.setdefault(key, _Route())
         async with route.lock:
-            if self._closed:
-                raise LinkError(target.name, "the console is closing its connections")
+            if self._over():
+                raise LinkError(target.name, CLOSING)
             if route.link is not None and not route.link.closed:
                 return route.link
             if route.error is not None and (isinstance(route.error, AuthFailed) or time.monotonic() < route.not_before):
@@ -156,9 +157,15 @@ class Links:
                 route.not_before = time.monotonic() + _pause(route.failures)
                 self._tell(target.name, "failed", str(error))
                 raise
+            if self._over():  # meanwhile: nobody else would close it
+                await route.link.close()
+                raise LinkError(target.name, CLOSING)
             route.failures, route.error = 0, None
             self._tell(target.name, "connected")
             return route.link
+
+    def _over(self) -> bool:
+        return self._closed
 
     async def _connect(self, target: Target, hops: tuple[str, ...], key: tuple[str, ...]) -> SshLink:
         settings = await self._settings(target)

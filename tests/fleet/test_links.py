@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
@@ -14,6 +14,7 @@ from console.fleet.link import (
     AuthFailed,
     KeyChanged,
     KeyUnknown,
+    LinkError,
     LinkLost,
     NameError_,
     Refused,
@@ -225,3 +226,26 @@ async def test_a_closed_link_says_so(bench: "Bench", server: "AsyncServer", keys
     assert link.closed
     with pytest.raises(LinkLost):
         await link.run(b"true\n", timeout_s=5)
+
+
+async def test_a_connection_that_is_made_while_all_are_closed_is_closed_too(
+    bench: "Bench", server: "AsyncServer", keys: "Keys", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add("node01", server.address, server.port, known=keys.host)
+    connect, made, go_on = asyncssh.connect, asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: Any, **kwargs: Any) -> asyncssh.SSHClientConnection:
+        connection = await connect(*args, **kwargs)
+        made.set()
+        await go_on.wait()
+        return connection
+
+    monkeypatch.setattr(asyncssh, "connect", slow)
+    links = bench.links()
+    getting = asyncio.create_task(links.get("node01"))
+    await made.wait()
+    await links.close()
+    go_on.set()
+    with pytest.raises(LinkError, match="closing"):
+        await getting
+    await server.connections[0].wait_closed()
