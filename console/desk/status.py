@@ -142,6 +142,13 @@ def gpu_rows(facts: HostFacts) -> tuple[GpuRow, ...]:
     return tuple(_gpu_row(facts, gpu) for gpu in _gpus(facts) or ())
 
 
+def without_gpus(facts: HostFacts) -> str:
+    """Why a host has no row among the GPUs; empty when it has some."""
+    if isinstance(facts.gpus, Unknown):
+        return f"its GPUs are not known ({facts.gpus.why}: {facts.gpus.detail})"
+    return "" if facts.gpus.value else "no GPU is driven by amdgpu"
+
+
 def _gpus(facts: HostFacts) -> tuple[Gpu, ...] | None:
     return value_or(facts.gpus, None)
 

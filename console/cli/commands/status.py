@@ -131,6 +131,9 @@ def _show(
         )
     elif by_gpu:
         status_text.print_gpus(gpus, wide=wide)
+        for facts in look.facts.values():
+            if why := status.without_gpus(facts):
+                printing.note(f"{facts.host}: {why}")
     else:
         status_text.print_hosts(rows, wide=wide)
     return _ended(look)

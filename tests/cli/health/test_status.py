@@ -66,6 +66,12 @@ def test_the_hosts_of_a_table_are_counted_below_it(cli: "RunCli", described: Pat
     assert cli("status", "--bundle", roots[0]).err == ""
 
 
+def test_a_host_without_rows_among_the_gpus_says_why(cli: "RunCli", described: Path, tmp_path: Path) -> None:
+    (tmp_path / "node01").mkdir()
+    done = cli("status", "--gpus", "--bundle", tmp_path / "node01")
+    assert done.err.strip() == "node01: its GPUs are not known (not there: /sys/bus/pci/devices)"
+
+
 def test_json_has_facts_rows_and_gpus(cli: "RunCli", described: Path, make_root: "MakeRoot") -> None:
     found = json.loads(cli("status", "--json", "--bundle", make_root("node01")).out)
     assert found["hosts"][0]["host"] == found["rows"][0]["host"] == "node01"
