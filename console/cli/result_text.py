@@ -43,26 +43,30 @@ def _print_page(page: "Page") -> None:
         for heading, numeric in zip(page.headings, page.numeric, strict=True)
     ]
     printing.data(page.title + (f" ({SIMULATED})" if page.simulated else ""))
-    rows: Sequence[tuple[str, ...]] = page.rows
+    print_fitting(columns, page.rows)
+
+
+def print_fitting(columns: list[Column], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table on stdout; where it is wider than the terminal, without what is the same in every row."""
     same = ""
     width = printing.terminal_width()
     if width is not None and max(map(printing.cell_width, printing.table_lines(columns, rows, None))) > width:
         columns, rows, same = hoisted(columns, rows)
     if same:
-        printing.data(same)
+        printing.data(clean_line(same, SENTENCE))
     printing.table(columns, rows)
 
 
 def hoisted(
     columns: list[Column], rows: Sequence[tuple[str, ...]]
 ) -> tuple[list[Column], Sequence[tuple[str, ...]], str]:
-    """The table without the columns that say the same in every row, and one line that says it for all of them."""
-    same = [
-        index
-        for index, column in enumerate(columns)
-        if len(rows) > 1 and not column.keep and len({row[index] for row in rows}) == 1
-    ]
+    """The table without the columns that say the same in every row, and one line that says it for all of them.
+
+    Of a single row that is everything but its figure: a line is read whole where a table would be cut.
+    """
+    same = [index for index, column in enumerate(columns) if not column.keep and len({row[index] for row in rows}) == 1]
     rest = [index for index in range(len(columns)) if index not in same]
-    said = ", ".join(f"{columns[index].heading} {rows[0][index]}" for index in same)
+    said = ", ".join(f"{columns[index].heading} {rows[0][index]}" for index in same if rows[0][index] not in ("", "-"))
     kept = [tuple(row[index] for index in rest) for row in rows]
-    return [columns[index] for index in rest], kept, f"in every row: {said}" if said else ""
+    start = "in every row: " if len(rows) > 1 else ""
+    return [columns[index] for index in rest], kept, f"{start}{said}" if said else ""

@@ -4,6 +4,9 @@ from console.cli import printing, times
 from console.cli.framework import Front, command, json_option, pass_front
 from console.cli.printing import Column
 
+NARROW = 100
+"""On terminals of fewer columns the matrices stand aside: id, state and counts say which run it is and how it did."""
+
 
 @command("runs", example="instinct runs\ninstinct runs --json")
 @json_option
@@ -19,15 +22,15 @@ def main(front: Front, as_json: bool) -> None:
     columns = [
         Column("run", keep=True),
         Column("label", shrink=True),
-        Column("opened"),
-        Column("state"),
+        Column("opened", keep_end=True),
+        Column("state", keep=True),
         Column("ok", align="right"),
         Column("failed", align="right"),
         Column("not run", align="right"),
         Column("open", align="right"),
         Column("matrices", shrink=True),
     ]
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (
             item.run,
             item.label,
@@ -41,4 +44,7 @@ def main(front: Front, as_json: bool) -> None:
         )
         for item in summaries
     ]
+    width = printing.terminal_width()
+    if width is not None and width < NARROW:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     printing.table(columns, rows)
