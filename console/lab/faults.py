@@ -108,7 +108,7 @@ ALL = HOST_FAULTS | FABRIC_FAULTS | ENGINE_FAULTS | PROGRAM_FAULTS
 
 
 HOW = """\
-# Failures to play. A change counts from the next container or pull on; those of hosts from the lab's next start on.
+# Failures to play. A change counts from the next container or pull on, for hosts from the next `instinct lab up` on.
 #   [[fault]]
 #   name = "stall"           # one of the names below
 #   host = "lab-mi300x-0*"   # which hosts; all of them without it

@@ -25,7 +25,8 @@ def main() -> None:
 def up(hosts: int, folder: Path | None, speed: float) -> Exit:
     """Run the lab in the foreground and print the path of a fleet file for it; Ctrl-C ends it.
 
-    Without --dir its files lie in a temporary folder and go with it.
+    Without --dir its files lie in a temporary folder and go with it. Failures to play are written in its faults.toml,
+    which says how; those of hosts are played from the next start with the same --dir on.
     """
     with contextlib.ExitStack() as stack:
         if folder is None:
@@ -35,14 +36,22 @@ def up(hosts: int, folder: Path | None, speed: float) -> Exit:
 
 
 async def _serve(folder: Path, hosts: int, speed: float) -> None:
-    from console.lab.up import Lab
+    from console.lab.faults import Faults, FaultsError
+    from console.lab.up import Lab, LabError
 
+    try:
+        kept = Faults(folder / "faults.toml").current()
+    except FaultsError as error:
+        raise click.ClickException(str(error)) from None
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, ended.set)
-    lab = Lab(folder, hosts=hosts, speed=speed)
-    fleet = await lab.start()
+    lab = Lab(folder, hosts=hosts, speed=speed, faults=kept)
+    try:
+        fleet = await lab.start()
+    except LabError as error:
+        raise click.ClickException(str(error)) from None
     try:
         printing.data(str(fleet))
         printing.note(f"simulated: {hosts} hosts on loopback; in another terminal: instinct --fleet {fleet} status")
