@@ -10,22 +10,28 @@ import pytest
 
 from console.lab import gpu_files, kernel_text, smi
 from console.lab.faults import HOST_FAULTS
-from console.lab.specs import KIND_BY_SERVER
+from console.lab.network import nics_of
+from console.lab.specs import KIND_BY_SERVER, lineup
 from console.lab.up import Lab
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Kit
 
 
-async def test_every_host_has_addresses_of_its_own_in_common_networks(folder: Path) -> None:
-    async with Lab(folder, hosts=64) as lab:
-        by_host = {name: lab.fabric.nics(name) for name in lab.machines}
-        everything = [nic.address for nics in by_host.values() for nic in nics]
-        assert len(set(everything)) == len(everything) == 64 * 9
-        assert {len({nic.network for nic in nics}) for nics in by_host.values()} == {9}
-        assert len({nic.network for nics in by_host.values() for nic in nics}) == 9
-        macs = [nic.mac for nics in by_host.values() for nic in nics]
-        assert len(set(macs)) == len(macs)
+def test_every_host_has_addresses_of_its_own_in_common_networks() -> None:
+    by_host = {name: nics_of(kind.nic, name, index) for index, (name, kind) in enumerate(lineup(64))}
+    everything = [nic.address for nics in by_host.values() for nic in nics]
+    assert len(set(everything)) == len(everything) == 64 * 9
+    assert {len({nic.network for nic in nics}) for nics in by_host.values()} == {9}
+    assert len({nic.network for nics in by_host.values() for nic in nics}) == 9
+    macs = [nic.mac for nics in by_host.values() for nic in nics]
+    assert len(set(macs)) == len(macs)
+
+
+async def test_a_lab_has_the_addresses_of_its_hosts(lab: Lab) -> None:
+    assert {name: lab.fabric.nics(name) for name in lab.machines} == {
+        name: nics_of(kind.nic, name, index) for index, (name, kind) in enumerate(lineup(len(lab.machines)))
+    }
 
 
 async def test_rdma_devices_say_which_interface_and_address_is_theirs(lab: Lab, kit: "Kit") -> None:
