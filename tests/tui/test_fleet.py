@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -173,6 +174,16 @@ async def test_a_problem_stays_in_sight(scene: MakeScene) -> None:
         line = screen.query_one("#totals", SpanLine).render_line(0).text
 
     assert line.startswith(" ✗ mine.toml:3: titel: unknown key ")
+    assert cell_len(line) == 120
+
+
+async def test_a_line_that_is_too_long_says_so(scene: MakeScene) -> None:
+    app = scene().app
+    async with app.run_test(size=(120, 40)) as pilot:
+        line = (await settled(pilot)).query_one("#totals", SpanLine)
+        line.set_parts([("a" * 100, "bold"), ("b" * 100, "")], [("c", "")])
+
+        assert line.render_line(0).text == "a" * 100 + "b" * 19 + "…"
 
 
 async def test_look_again_asks_for_the_host_under_the_cursor_or_for_all(scene: MakeScene) -> None:

@@ -12,6 +12,7 @@ from console.tui.screens.results import pairs as results_pairs
 from console.tui.screens.results import rows as results_rows
 from console.tui.screens.results import words as results_words
 from console.tui.screens.results.rows import Shown
+from console.tui.widgets.cells import fitted
 from console.tui.widgets.grid import Row, spans, text_of
 
 
@@ -428,3 +429,11 @@ def test_roles_of_rows_are_known_to_the_table() -> None:
         for item in row.cells:
             assert all(role in ("", *ROLES) for _, role in spans(item))
     assert marks.RUN["left"].word == "left"
+
+
+def test_a_verdict_is_read_in_full_where_there_is_no_room_for_more() -> None:
+    for mark in results_words.VERDICT.values():
+        cell = [mark.span, (", one repeat only", "dim")]
+        text = "".join(part for part, _ in fitted(cell, results_rows.VERDICT_ROOM, right=False))
+
+        assert text.startswith(mark.span[0])

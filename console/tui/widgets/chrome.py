@@ -70,8 +70,10 @@ class SpanLine(Widget):
         wanted = sum(cell_len(item.text) for item in right)
         while right and used + wanted + 1 > width:
             wanted -= cell_len(right.pop().text)
+        if used > width:
+            return Strip([*Strip(left).crop(0, width - 1), Segment("…", left[-1].style)])
         gap = Segment(" " * max(0, width - used - wanted), base)
-        return Strip([*left, gap, *right]).crop(0, width)
+        return Strip([*left, gap, *right], width)
 
     def _part(self, name: str) -> Style:
         return component(self, f"line--{name}") if name else Style()

@@ -16,6 +16,8 @@ UP_TO_MARK = 12
 BEYOND = UP_TO_MARK // 4
 BAR = UP_TO_MARK + 1 + BEYOND
 MOST = 34
+VERDICT_ROOM = 15
+"""The longest verdict with its mark, and a sign that there is more to it."""
 COUNTING = ("matched", "reproduced", "above", "marginal", "below", "unconfirmed")
 """Verdicts whose ratio counts; every other ratio is shown for orientation only."""
 
@@ -101,7 +103,7 @@ def columns(sheet: Sheet, figures: Sequence[Figure]) -> tuple[Column, ...]:
         )
     )
     made += [Column("ratio", "ratio", 6, right=True), Column("bar", bar_title(), BAR, rank=3)]
-    made.append(Column("verdict", "verdict", 13, grow=9))
+    made.append(Column("verdict", "verdict", VERDICT_ROOM, grow=9))
     return tuple(made)
 
 
