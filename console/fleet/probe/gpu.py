@@ -104,7 +104,7 @@ def parse(found: Mapping[str, Section], loaded: Known[bool] | Unknown, nodes: Se
         return Graphics(missing, missing)
     table = Table(section)
     bound = {path: Files(found.get(_section(path)), path) for path in table.names if _computes(table, path, found)}
-    if not bound and _PCI in table.missing and not nodes:
+    if not bound and _PCI in table.missing:
         missing = Unknown("not there", _PCI, ("lspci", "-d", "1002:"))
         return Graphics(missing, missing)
     others = tuple(_other(table, path) for path in table.names if path not in bound and "/drm/" not in path)

@@ -98,6 +98,12 @@ async def test_a_folder_without_sys_says_nothing_of_driver_gpus_iommu_and_rdma(m
         assert "not there" in unknown(fact).why
 
 
+async def test_gpus_that_only_kfd_speaks_of_are_not_none(mi300x: "Machine") -> None:
+    shutil.rmtree(mi300x.root / "sys/bus")
+    shutil.rmtree(mi300x.root / "sys/module")
+    assert unknown((await mi300x.facts()).gpus).detail == "/sys/bus/pci/devices"
+
+
 async def test_the_kernels_own_driver_has_no_version_and_no_host_rocm_is_normal(machine: "Machine") -> None:
     machine.driver(version=None, rocm=None)
     machine.gpus()
