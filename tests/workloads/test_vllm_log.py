@@ -212,7 +212,9 @@ STORIES = [
 ]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.data())
 @pytest.mark.parametrize(("workload", "names"), STORIES)
 def test_any_split_of_the_same_bytes_gives_the_same_signals_and_result(
@@ -233,7 +235,9 @@ def test_any_split_of_the_same_bytes_gives_the_same_signals_and_result(
     assert results[0][0]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(noise=st.binary(max_size=300), cut=st.integers(0, 9000), garbage=st.binary(max_size=200))
 @pytest.mark.parametrize("workload", ["vllm-throughput", "vllm-latency", "vllm-serve"])
 def test_hostile_and_truncated_output_never_raises(

@@ -160,7 +160,9 @@ def test_no_answer_crashes_the_parsers_and_nothing_hostile_comes_through(found: 
     assert_harmless(read(named, HOST, ["amd/model"]))
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.data())
 def test_an_answer_that_is_cut_off_loses_facts_and_changes_none(answer: bytes, data: st.DataObject) -> None:
     whole = dict(facts_by_path(facts_of(answer)))
@@ -170,7 +172,9 @@ def test_an_answer_that_is_cut_off_loses_facts_and_changes_none(answer: bytes, d
             assert fact == whole.get(path), path
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.data())
 def test_bytes_put_anywhere_into_an_answer_do_no_harm(answer: bytes, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(answer)))
