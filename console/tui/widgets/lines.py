@@ -168,6 +168,9 @@ class Lines(ScrollView, can_focus=True):
         if index >= len(self._lines):
             return Strip.blank(width, base)
         segments = [Segment(text, base + self._styles[role] if role else base) for text, role in self._lines[index]]
+        room = self.scrollable_content_region.width
+        if cell_len("".join(segment.text for segment in segments).rstrip()) > room > 0:  # one that is kept in a line
+            segments = [*Strip(segments).crop(0, room - 1), Segment("…", segments[-1].style)]
         return Strip(segments).adjust_cell_length(width, base)
 
     def on_resize(self, event: events.Resize) -> None:
