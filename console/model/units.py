@@ -79,15 +79,15 @@ def binary_size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: `42 s`, `3 min 10 s`, `1 h 05 min`."""
-    whole = round(seconds)
+    """Seconds for people, in the units that say something: `42 s`, `3 min 05 s`, `12 min`, `2 h 07 min`, `3 d 4 h`."""
+    whole = max(0, int(seconds))
     if whole < 60:
         return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s" if whole < 600 else f"{whole // 60} min"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
 def clock(seconds: float) -> str:

@@ -7,12 +7,13 @@ from console.desk.views import AttemptView
 from console.health.report import HostHealth
 from console.model.finding import Finding, State
 from console.model.text import clean_line
+from console.model.units import duration
 from console.tui import marks
 from console.tui.marks import Span
 from console.tui.remedies import named
 from console.tui.screens.fleet.rows import attempt
 from console.tui.widgets.lines import BLANK, Para, labelled, para
-from console.tui.words import ago, span_s, until
+from console.tui.words import ago, until
 
 GRAVEST = (State.FAIL, State.UNKNOWN, State.WARN)
 _LABEL = 9
@@ -105,4 +106,4 @@ def _clock(host: HostView) -> str:
     offset = host.clock_offset_ns
     if offset is None or abs(offset) < 1_000_000_000 + (host.round_trip_ns or 0) // 2:
         return ""  # half of the way there and back is uncertainty
-    return f" · its clock is {span_s(abs(offset) / 1e9)} {'ahead' if offset > 0 else 'behind'}"
+    return f" · its clock is {duration(abs(offset) / 1e9)} {'ahead' if offset > 0 else 'behind'}"

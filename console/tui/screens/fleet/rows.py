@@ -6,10 +6,11 @@ from console.desk.fleet_board import FleetTotals, HostView
 from console.desk.views import AttemptView
 from console.model.attempt import Stage
 from console.model.finding import State
+from console.model.units import duration
 from console.tui import marks
 from console.tui.marks import Role, Span
 from console.tui.widgets.grid import Cell, Column, Row, text_of
-from console.tui.words import figure, span_s, until
+from console.tui.words import figure, until
 
 HOT_C, TOO_HOT_C = 90, 100
 """Where a junction is said to be warm, and where AMD's GPUs begin to slow down."""
@@ -118,7 +119,7 @@ def short(finding: str) -> str:
 
 def away(host: HostView, now_ns: int) -> str:
     """How long a host has been away, and what is tried."""
-    since = span_s((now_ns - host.since_ns) / 1e9) if host.since_ns else "away"
+    since = duration((now_ns - host.since_ns) / 1e9) if host.since_ns else "away"
     if host.trying:
         return f"{since}, trying now"
     if host.retry_at_ns is None:

@@ -3,9 +3,10 @@
 from console.desk.fleet_board import HostView
 from console.model.facts import HostFacts, Known
 from console.model.text import clean_line
+from console.model.units import duration
 from console.tui.screens.fleet.detail import absence, hardware, headline
 from console.tui.widgets.lines import Line, Para, para
-from console.tui.words import size, span_s
+from console.tui.words import size
 
 
 def header(
@@ -33,7 +34,7 @@ def _now(host: HostView, facts: HostFacts) -> list[str]:
     if isinstance(system.product, Known):
         parts.append(clean_line(system.product.value, 60))
     if isinstance(system.uptime_s, Known):
-        parts.append(f"up {span_s(system.uptime_s.value)}")
+        parts.append(f"up {duration(system.uptime_s.value)}")
     if host.load_1m is not None:
         parts.append(f"load {host.load_1m:.1f}")
     if host.memory_available_bytes is not None and host.memory_total_bytes:

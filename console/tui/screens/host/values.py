@@ -6,8 +6,7 @@ import msgspec
 
 from console.model.facts import UNLIMITED
 from console.model.text import Clean, clean_line
-from console.model.units import binary_size
-from console.tui.words import span_s
+from console.model.units import binary_size, duration
 
 UNITS = {
     "busy_percent": "%",
@@ -76,7 +75,7 @@ def _number(name: str, value: float) -> str:
     if name.endswith("_ns"):
         return f"{value / 1e6:.3g} ms"
     if name.endswith("_s"):
-        return span_s(value)
+        return duration(value)
     if name not in _PLAIN:
         for suffix, unit in _SUFFIXES.items():
             if name.endswith(suffix):

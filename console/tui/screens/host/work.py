@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from console.desk.views import AttemptView
 from console.model.facts import GpuContainer, GpuProcess, HostFacts, Unknown, value_or
 from console.model.text import clean_line
+from console.model.units import duration
 from console.tui import marks
 from console.tui.marks import Span
 from console.tui.screens.fleet.rows import attempt
 from console.tui.widgets.grid import Cell, Column, Row
 from console.tui.widgets.lines import Para, labelled, para
-from console.tui.words import figure, size, span_s, utc
+from console.tui.words import figure, size, utc
 
 COLUMNS = (
     Column("what", "what", 12),
@@ -66,7 +67,7 @@ def _attempt(view: AttemptView, now_ns: int) -> Row:
         doing = ((view.failure_line or (view.failure.value if view.failure is not None else ""), "dim"),)
     since = utc(view.started_at_ns or view.planned_at_ns)
     elapsed = view.elapsed_s(now_ns)
-    took: Span = (f" {span_s(elapsed)}" if elapsed is not None else "", "dim")
+    took: Span = (f" {duration(elapsed)}" if elapsed is not None else "", "dim")
     name: Cell = ((view.cell_id, ""), (f"  {view.matrix}", "dim"))
     state: Span = (mark.text if mark.word else f"{mark.glyph} attempt", mark.role)
     cells: tuple[Cell, ...] = (state, name, (*doing, took), (since, "dim"), ("we", "dim"))

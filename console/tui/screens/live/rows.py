@@ -7,13 +7,13 @@ from console.desk.board import AttemptView
 from console.desk.figures import TFLOPS, mfu_percent
 from console.desk.views import Fetch
 from console.model.attempt import Stage
-from console.model.units import METRICS, clock
+from console.model.units import METRICS, clock, duration
 from console.tui import marks
 from console.tui.marks import Role, Span
 from console.tui.screens.results.words import reason_words
 from console.tui.widgets.grid import Cell, Column, Row
 from console.tui.widgets.lines import Para
-from console.tui.words import figure, size, span_s
+from console.tui.words import figure, size
 
 if TYPE_CHECKING:
     from console.model.profile import GpuSpec
@@ -173,7 +173,7 @@ def _rate_line(view: AttemptView, now_ns: int) -> Iterable[Span]:
     age_s = rate.age_s(now_ns)
     yield f"  now {figure(rate.value)} {rate.unit}", "accent" if _fresh(view, now_ns) else "dim"
     if age_s > _HEARD_S:
-        yield f" (said {span_s(age_s)} ago)", "dim"
+        yield f" (said {duration(age_s)} ago)", "dim"
     if rate.mean is not None:
         yield f"   mean {figure(rate.mean)}", ""
     ratio = live_ratio(view)
@@ -238,7 +238,7 @@ def troubles(view: AttemptView, now_ns: int) -> list[Span]:
         told.append((f"{view.failure.value}: {view.failure_line or 'no line of the log says why'}", "fail"))
     for link in view.links if view.outcome is None else ():
         if link.state != "up":
-            since = span_s((now_ns - link.since_ns) / 1e9)
+            since = duration((now_ns - link.since_ns) / 1e9)
             why = f": {link.detail}" if link.detail else ""
             told.append((f"{link.host} cannot be heard for {since}{why}; its container goes on", "fail"))
     if view.refused is not None and view.outcome is None:

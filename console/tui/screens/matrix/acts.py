@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from console.desk.views import AttemptView, RunView
+from console.model.units import duration
 from console.tui.dialogs import Confirm
 from console.tui.screens.matrix import work as matrix_work
 from console.tui.screens.matrix.choice import command, request
 from console.tui.screens.matrix.choosing import MatrixChoosing
 from console.tui.screens.matrix.plan import sentence
 from console.tui.screens.matrix.planning import Planning
-from console.tui.words import size, span_s
+from console.tui.words import size
 
 if TYPE_CHECKING:
     from console.desk.steering import Asked
@@ -124,7 +125,7 @@ class MatrixActs(MatrixChoosing):
         lines = []
         if planned.speed != 1.0:
             lines.append(
-                f"Simulated hosts, {planned.speed:g} times as fast; on real ones about {span_s(found.wall_s)}."
+                f"Simulated hosts, {planned.speed:g} times as fast; on real ones about {duration(found.wall_s)}."
             )
         if found.fetch_bytes:
             lines.append(f"{size(found.fetch_bytes)} are fetched first.")

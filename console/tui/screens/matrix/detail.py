@@ -9,13 +9,14 @@ from console.desk.views import AttemptView
 from console.model.attempt import Reason, Stage
 from console.model.cell import AnyCell, Reference
 from console.model.text import clean_line
+from console.model.units import duration
 from console.tui import marks
 from console.tui.marks import Span
 from console.tui.screens.matrix.plan import LABEL
 from console.tui.screens.matrix.rows import common_errata, doing
 from console.tui.screens.results.words import MEANING, VERDICT, reason_words
 from console.tui.widgets.lines import Para, labelled, para
-from console.tui.words import figure, span_s
+from console.tui.words import figure
 
 
 def cell_paras(
@@ -107,7 +108,7 @@ def attempt_paras(view: AttemptView, now_ns: int) -> list[Para]:
     if view.progress is not None and view.progress.fraction is not None:
         spans.append((f"  {view.progress.fraction:.0%}", "accent"))
     left = view.eta_s(now_ns)
-    spans.append((f"  {span_s(left)} left" if left else "", "dim"))
+    spans.append((f"  {duration(left)} left" if left else "", "dim"))
     made = [Para(tuple(spans), 2)]
     if view.refused is not None:
         made.append(para(f"  {view.refused.sentence}", "warn", hang=4))

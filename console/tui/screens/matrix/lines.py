@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from console.desk.matrices import Entry
+from console.model.units import duration
 from console.tui.marks import Span
 from console.tui.screens.matrix import plan as matrix_plan
 from console.tui.screens.matrix.choice import Choice
@@ -11,7 +12,7 @@ from console.tui.screens.matrix.detail import differences
 from console.tui.screens.matrix.plan import LABEL
 from console.tui.screens.matrix.planning import Planning
 from console.tui.widgets.lines import BLANK, Para, labelled, para
-from console.tui.words import ago, span_s
+from console.tui.words import ago
 
 if TYPE_CHECKING:
     from console.desk.views import RunView
@@ -55,7 +56,7 @@ def chosen(choice: Choice, entry: Entry, hosts: int | str, planning: Planning) -
         spans.append(("  plan out of date", "warn"))
     elif planning.about(choice) and planning.planned is not None and planning.digest is not None:
         found = planning.digest.totals
-        wall = span_s(found.wall_s / planning.planned.speed)
+        wall = duration(found.wall_s / planning.planned.speed)
         spans.append((f"  = {found.attempts} attempt{'' if found.attempts == 1 else 's'}, about {wall}  ", "bold"))
         spans += matrix_plan.standing(found)
     return tuple(spans)

@@ -9,9 +9,10 @@ import msgspec
 from console.health.check_ids import CheckId
 from console.model.finding import Effect, Finding, State
 from console.model.text import clean_line, pasteable, some
+from console.model.units import duration
 from console.tui.marks import Role, Span
 from console.tui.widgets.lines import BLANK, Para, labelled, para
-from console.tui.words import size, span_s
+from console.tui.words import size
 
 if TYPE_CHECKING:
     from console.desk.launching import Planned
@@ -108,7 +109,7 @@ def sentence(found: Totals, speed: float = 1.0) -> str:
     text = f"{found.attempts} attempt{_s(found.attempts)}: {found.cells} cell{_s(found.cells)}"
     text += f" on {found.hosts} host{_s(found.hosts)}" if found.hosts else ", on paper"
     text += f", {found.repeats} repeats each" if found.repeats > 1 else ""
-    return f"{text}; about {span_s(found.wall_s / speed)}"
+    return f"{text}; about {duration(found.wall_s / speed)}"
 
 
 def standing(found: Totals) -> tuple[Span, ...]:
@@ -158,9 +159,9 @@ def plan_paras(planned: "Planned", found: Totals) -> list[Para]:
 
 
 def _times(found: Totals, speed: float) -> list[Para]:
-    text = f"start-up {span_s(found.startup_s)}, measuring {span_s(found.measure_s)} of machine time"
+    text = f"start-up {duration(found.startup_s)}, measuring {duration(found.measure_s)} of machine time"
     if found.fetch_s:
-        text += f", fetching {span_s(found.fetch_s)} at 1 Gbit/s"
+        text += f", fetching {duration(found.fetch_s)} at 1 Gbit/s"
     if found.unknown:
         text += f"; {found.unknown} of unknown length"
     if speed != 1.0:
@@ -249,8 +250,8 @@ def cell_paras(groups: Sequence[Sequence["PlannedAttempt"]], hands: "Hands", spe
         first = repeats[0]
         where = ", ".join(first.hosts) or "on paper"
         times = f"  x{len(repeats)}" if len(repeats) > 1 else ""
-        known = "unknown" if first.expected_s is None else span_s(first.expected_s / speed)
-        time = f"start-up {span_s(first.startup_s / speed)}, measuring {known}"
+        known = "unknown" if first.expected_s is None else duration(first.expected_s / speed)
+        time = f"start-up {duration(first.startup_s / speed)}, measuring {known}"
         fetch = f", to fetch {size(first.fetch_bytes)}" if first.fetch_bytes else ""
         made.append(Para(((f"{'on':<{LABEL}}", "dim"), (f"{where}{times}  ", "bold"), (time + fetch, "dim")), LABEL))
         for hand in hands(first):

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 from console.desk.sheet_views import Comparison, Difference, Figure, Pair, Sheet, Tried
 from console.model.attempt import Reason, Validity
+from console.model.units import duration
 from console.tui.marks import Role, Span
 from console.tui.screens.results.pairs import both_measured, pair_band
 from console.tui.screens.results.rows import COUNTING, bar, hosts, note, ratio
 from console.tui.screens.results.words import MEANING, NOT_ASKED, VERDICT, band_role, reason_words
 from console.tui.widgets.lines import BLANK, Para, labelled, para
-from console.tui.words import span_s, utc
+from console.tui.words import utc
 
 if TYPE_CHECKING:
     from console.desk.papers import Paper
@@ -153,7 +154,7 @@ def tried(item: Tried, *, alone: bool) -> Para:
     if item.ratio is not None:
         spans.append((f"  {item.ratio:.3f}", ""))
     if item.started_at_ns is not None:
-        took = f", took {span_s((item.ended_at_ns - item.started_at_ns) / 1e9)}" if item.ended_at_ns else ""
+        took = f", took {duration((item.ended_at_ns - item.started_at_ns) / 1e9)}" if item.ended_at_ns else ""
         spans.append((f"  {utc(item.started_at_ns)}{took}", "dim"))
     if item.failure_line and not alone:
         spans.append((f"  {item.failure}: {item.failure_line}", "fail"))

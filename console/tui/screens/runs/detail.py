@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from console.desk.views import RunView
+from console.model.units import duration
 from console.tui.screens.runs.rows import Now, state_mark
 from console.tui.widgets.lines import BLANK, Para, labelled, para
-from console.tui.words import ago, span_s, utc
+from console.tui.words import ago, utc
 
 if TYPE_CHECKING:
     from console.desk.cleaning import Leftover
@@ -26,7 +27,7 @@ def detail(
         made.append(para("simulated by the embedded lab: its figures say nothing about any hardware", "simulated"))
     made.append(labelled("opened", f"{utc(run.opened_at_ns)}, {ago(run.opened_at_ns, now_ns)} ago", width=_LABEL))
     if run.closed_at_ns is not None:
-        took = span_s((run.closed_at_ns - run.opened_at_ns) / 1e9)
+        took = duration((run.closed_at_ns - run.opened_at_ns) / 1e9)
         made.append(labelled("closed", f"{utc(run.closed_at_ns)}, {run.why}, after {took}", width=_LABEL))
     made.append(labelled("by", run.operator, width=_LABEL))
     made.append(labelled("matrices", ", ".join(run.matrices), width=_LABEL))
