@@ -33,7 +33,7 @@ ONE_CELL = ("vllm-0.8.5-throughput", "--only", "model~70B and output_len==4096")
 """One row of the published page; on the fast labs it takes a moment."""
 ANOTHER_IMAGE = "rocm6.3.1_vllm_0.8.5_20250513"
 """An image of the catalog that no host of the lab has."""
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 SLOW = 12.0
 """At this speed a row comes into sight within a moment, and takes long enough to be met while it goes on."""
 STILL = 1e-6

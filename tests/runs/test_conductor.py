@@ -16,7 +16,7 @@ from console.store.errors import NotWritten
 from console.store.journal import Journal
 from console.store.logfile import PartLog
 
-PATIENCE_S = 30.0
+PATIENCE_S = 200.0
 
 
 async def finish(bench: Any, run: str) -> None:

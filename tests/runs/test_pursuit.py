@@ -16,7 +16,7 @@ from console.runs.office import Ledger
 from console.runs.pursuit import Pursuit
 from console.store.logfile import PartLog
 
-PATIENCE_S = 30.0
+PATIENCE_S = 200.0
 LINES = (b"one\n", b"two\n")
 
 

@@ -14,7 +14,7 @@ from console.runs.conductor import conduct
 from console.store.locks import RunLock
 from console.store.records import AttemptRow
 
-PATIENCE_S = 30.0
+PATIENCE_S = 200.0
 LONG = 10**6
 
 

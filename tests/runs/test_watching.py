@@ -16,7 +16,7 @@ from console.runs.conductor import conduct
 from console.runs.site import SiteError
 from console.store import beats, series
 
-PATIENCE_S = 30.0
+PATIENCE_S = 200.0
 S = 1_000_000_000
 LONG_RUN = 60
 
