@@ -12,14 +12,23 @@ if TYPE_CHECKING:
 
 
 def report(settings: "Settings", run: str, outputs: Sequence[Path] = (), *, as_json: bool = False) -> Exit:
-    """Print the results, write the files, and say with which code to leave."""
+    """Print the results, write the files, and say with which code to leave.
+
+    A file that cannot be written any more costs neither the others nor what is printed.
+    """
     from console.cli.result_text import print_pages
     from console.desk import history, tables
+    from console.results.errors import ResultsError
 
     table = tables.results(settings, (run,))
+    unwritten = False
     for output in outputs:
-        tables.save(settings, table, output)
-        printing.note(f"{output}: {table.height} rows")
+        try:
+            tables.save(settings, table, output)
+            printing.note(f"{output}: {table.height} rows")
+        except ResultsError as error:
+            unwritten = True
+            printing.error(f"{error}; `instinct export {run} -o FILE` writes it again")
     if as_json:
         printing.data(tables.rendered(settings, table, ".json").decode().rstrip("\n"))
     else:
@@ -27,7 +36,7 @@ def report(settings: "Settings", run: str, outputs: Sequence[Path] = (), *, as_j
     ending = history.ending(settings, run)
     printing.note(f"{run}: {ending.ok} ok, {ending.failed} failed, {ending.not_run} not run or stopped")
     if ending.ok == ending.total and ending.total:
-        return Exit.DONE
+        return Exit.CELL if unwritten else Exit.DONE
     return Exit.CONNECT if ending.total and ending.unreachable == ending.total else Exit.CELL
 
 

@@ -1,5 +1,6 @@
 """Result tables: polars frames of runs, the published page's view of them, files by ending."""
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,10 +36,13 @@ def pages(settings: Settings, table: "pl.DataFrame") -> tuple[Page, ...]:
 
 
 def check_ending(path: Path) -> None:
-    """Raise now, not after hours of running, when no format has this ending or its folder is not there."""
+    """Raise now, not after hours of running, when no format has this ending or its folder takes no file."""
     write.format_of(path)
-    if not path.absolute().parent.is_dir():
-        raise DeskError(f"{path}: there is no folder {path.absolute().parent}")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise DeskError(f"{path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise DeskError(f"{path}: nothing can be written into {folder}")
 
 
 def save(settings: Settings, table: "pl.DataFrame", path: Path) -> None:

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
-from console.cli import framework
+from console.cli import ending, framework
 from console.cli.main import run
+from console.desk import tables
+from console.desk.errors import DeskError
+from console.desk.settings import Options, load
+from console.results.errors import ResultsError
 
 pytestmark = pytest.mark.usefixtures("home")
 RECORDED = Path(__file__).resolve().parents[1] / "data" / "recorded" / "store.tar.xz"
@@ -38,6 +42,32 @@ def test_its_results_as_json_are_all_there_is_on_stdout(store: Path, capsys: pyt
     assert (replayed, watched) == (1, 1)
     assert json.loads(first)["rows"]
     assert capsys.readouterr().out == first
+
+
+def test_a_file_that_cannot_be_written_costs_neither_the_table_nor_the_other_files(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def save(settings: Any, table: Any, path: Path) -> None:
+        if path.suffix == ".csv":
+            raise ResultsError(f"{path} could not be written: No space left on device")
+        path.write_text("written", encoding="utf-8")
+
+    monkeypatch.setattr(tables, "save", save)
+    files = (tmp_path / "a.csv", tmp_path / "b.md")
+    code = ending.report(load(Options(store=store)), "r2n250b4r1tgm", files)
+    out, err = capsys.readouterr()
+
+    assert code == 1  # every cell of that run is ok
+    assert "matched" in out
+    assert "a.csv could not be written" in err
+    assert files[1].exists()
+
+
+def test_a_folder_that_takes_no_file_is_told_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables.check_ending(tmp_path / "a.csv")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(DeskError, match="nothing can be written into"):
+        tables.check_ending(tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize("speed", ["fast", "0x", "-1"])
