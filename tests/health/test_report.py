@@ -188,3 +188,18 @@ def test_nagios() -> None:
     assert first.startswith("INSTINCT CRITICAL - ")
     assert first.count("|") == 1
     assert not any("|" in line for line in rest)
+
+
+def test_every_form_marks_the_hosts_that_are_simulated() -> None:
+    played = msgspec.structs.replace(host("lab1", finding(FAIL)), simulated=True)
+    mixed = Report(at_ns=AT_NS, version="0.1", hosts=(host("node01", finding(PASS)), played))
+
+    gauges = [line for line in prometheus.render(mixed).splitlines() if 'host="' in line]
+    assert gauges
+    for line in gauges:
+        assert ('simulated="1"' in line) is ('host="lab1"' in line)
+    assert nagios.render(mixed).startswith("INSTINCT CRITICAL - 1 of 2 hosts pass (1 simulated): lab1 gpu.count |")
+    suites = {suite.get("name"): suite for suite in ET.fromstring(junit.render(mixed))}  # noqa: S314 - our own text
+    assert suites["lab1"].find("properties/property[@name='simulated']") is not None
+    assert suites["node01"].find("properties") is None
+    assert [item["simulated"] for item in json.loads(plain.render(mixed))["hosts"]] == [False, True]

@@ -30,7 +30,8 @@ def _suite(host: HostHealth, at_ns: int) -> str:
         f'tests="{len(host.findings)}" failures="{len(host.of(State.FAIL))}" errors="{len(host.of(State.UNKNOWN))}" '
         f'skipped="{waived}">'
     )
-    return "\n".join([head, *(_case(host, finding) for finding in host.findings), "  </testsuite>"])
+    lab = ['    <properties><property name="simulated" value="true"/></properties>'] if host.simulated else []
+    return "\n".join([head, *lab, *(_case(host, finding) for finding in host.findings), "  </testsuite>"])
 
 
 def _case(host: HostHealth, finding: Finding) -> str:

@@ -19,6 +19,8 @@ def render(report: Report) -> str:
     total = len(report.hosts)
     healthy = sum(1 for host in report.hosts if host.state is State.PASS)
     text = f"INSTINCT {_WORDS[report.state]} - {healthy} of {total} hosts pass"
+    if simulated := sum(1 for host in report.hosts if host.simulated):
+        text += f" ({simulated} simulated)"
     if bad:
         text += ": " + some((f"{finding.host} {finding.check}" for finding in bad), _SHOWN)
     counts = {state: sum(1 for host in report.hosts if host.state is state) for state in _WORDS}
