@@ -51,7 +51,8 @@ def iso(time: datetime) -> str:
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _csv_cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """A value as the text of one cell: lists joined by `;`, times ISO 8601 in UTC, nothing for what is absent."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -61,8 +62,12 @@ def _csv_cell(value: Any) -> str:
     if isinstance(value, datetime):
         return iso(value)
     # An element of a list must not look like two.
-    text = ";".join(str(item).replace(";", ",") for item in value) if isinstance(value, list) else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return ";".join(str(item).replace(";", ",") for item in value) if isinstance(value, list) else str(value)
+
+
+def _csv_cell(value: Any) -> str:
+    text = cell_text(value)
+    return f"'{text}" if isinstance(value, str | list) and text.startswith(_FORMULA) else text
 
 
 def _json_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from console.results.errors import ResultsError
 from console.results.frames import summary
 from console.results.markdown import markdown
 from console.results.schema import RESULTS
+from console.results.workbook import workbook
 
 Matrices = Mapping[str, Matrix]
 NO_MATRICES: Matrices = {}
@@ -92,4 +93,5 @@ register(Format(".parquet", "Parquet, for polars, pandas, DuckDB", lambda frame,
 register(Format(".csv", "CSV, for spreadsheets", lambda frame, _: plain.comma_separated(frame)))
 register(Format(".json", "one JSON object", lambda frame, _: plain.json_object(frame)))
 register(Format(".ndjson", "one JSON object per line", lambda frame, _: plain.json_lines(frame)))
+register(Format(".xlsx", "a workbook for spreadsheets, with what each column means", lambda frame, _: workbook(frame)))
 register(Format(".md", "Markdown, in the columns of the published page", _markdown))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import openpyxl
 import polars as pl
 import pytest
 
@@ -88,6 +89,28 @@ def test_csv_json_and_ndjson_say_the_same(table: pl.DataFrame) -> None:
         assert text["simulated"] == "false"
 
 
+def test_a_workbook_says_the_same_with_numbers_as_numbers_and_what_columns_mean(table: pl.DataFrame) -> None:
+    book = openpyxl.load_workbook(io.BytesIO(render(table, ".xlsx")))
+    head, *rows = book["results"].iter_rows(values_only=True)
+    from_json = json.loads(render(table, ".json"))["rows"]
+    assert list(head) == list(RESULTS.schema)
+    assert len(rows) == len(from_json) == 5
+    for cells, data in zip(rows, from_json, strict=True):
+        cell = dict(zip(head, cells, strict=True))
+        for name in ("value", "reference", "ratio", "started_at", "simulated", "state", "repeat"):
+            assert cell[name] == (data[name] if data[name] != "" else None)
+        assert (cell["hosts"] or "").split(";") == data["hosts"]
+    meanings = {row[0]: (row[2] or "", row[3]) for row in book["columns"].iter_rows(min_row=2, values_only=True)}
+    assert meanings == {column.name: (column.unit, column.meaning) for column in RESULTS.columns}
+
+
+@pytest.mark.parametrize("text", ["=1+1", "{=1}", "@SUM(A1)", "http://example.com", "12"])
+def test_text_of_a_workbook_stays_text(text: str) -> None:
+    book = openpyxl.load_workbook(io.BytesIO(render(pl.DataFrame({"note": [text]}), ".xlsx")))
+    cell = book["results"]["A2"]
+    assert (cell.value, cell.data_type, cell.hyperlink) == (text, "s", None)
+
+
 def test_lists_are_joined_by_semicolons_that_their_elements_cannot_fake() -> None:
     frame = pl.DataFrame({"hosts": [["node01", "node02"], ["a;b", "c"], []]})
     assert [row["hosts"] for row in read_csv(comma_separated(frame))] == ["node01;node02", "a,b;c", ""]
@@ -117,7 +140,7 @@ def test_json_has_no_words_that_are_not_json() -> None:
 
 
 def test_an_unknown_ending_names_the_known_ones(table: pl.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match=r"results\.doc: .*\.csv \.json \.md \.ndjson \.parquet"):
+    with pytest.raises(ResultsError, match=r"results\.doc: .*\.csv \.json \.md \.ndjson \.parquet \.xlsx"):
         write(table, tmp_path / "results.doc")
     with pytest.raises(ResultsError, match=r"ending \(none\)"):
         write(table, tmp_path / "results")

@@ -33,7 +33,7 @@ SPEED_ON_SCREEN = 120.0
     "outputs",
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Also write the results; the ending chooses the format: .parquet .csv .json .ndjson .md",
+    help="Also write the results; the ending chooses the format: .parquet .csv .xlsx .json .ndjson .md",
 )
 @json_option
 @pass_front

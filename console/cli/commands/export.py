@@ -17,7 +17,7 @@ from console.cli.framework import Front, command, pass_front
     required=True,
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write; its ending chooses the format: .parquet .csv .json .ndjson .md",
+    help="File to write; its ending chooses the format: .parquet .csv .xlsx .json .ndjson .md",
 )
 @pass_front
 def main(front: Front, runs: tuple[str, ...], outputs: tuple[Path, ...]) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "outputs",
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Also write the results; the ending chooses the format: .parquet .csv .json .ndjson .md",
+    help="Also write the results; the ending chooses the format: .parquet .csv .xlsx .json .ndjson .md",
 )
 @click.option("--conductor", is_flag=True, hidden=True, help="Conduct without a terminal; what --detach starts.")
 @json_option
