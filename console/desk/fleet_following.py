@@ -126,6 +126,7 @@ class Follower:
                 if listening is not None and listening.done():
                     return listening.result()
                 if self._wanted or asyncio.get_running_loop().time() >= due:
+                    listening = await self._tune(listening)  # a pause does not wait for a look, which takes seconds
                     problem = await self._look(listening)
                     if problem is not None:
                         return problem

@@ -220,9 +220,10 @@ def loops_of(lab: Lab, host: str) -> int:
 
 async def ended(lab: Lab, host: str) -> None:
     """Wait for the loops of a host; the time limit of the test ends a wait in vain."""
-    if loops_of(lab, host):
+    while True:
+        if not loops_of(lab, host):
+            return
         await asyncio.sleep(0.02)
-        await ended(lab, host)
 
 
 # -- one follower, without hosts
@@ -235,11 +236,13 @@ class Played:
         self.looks, self.connect_error = list(looks), connect
         self.told: list[FleetEvent] = []
         self.seen: list[HostFacts | str] = []
+        self.acts: list[str] = []
         self.forgotten = 0
         self.asked = 0
         self.stirred = asyncio.Event()
 
     async def look(self, name: str) -> HostFacts:
+        self.acts.append("look")
         self.asked += 1
         error = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
         if error is not None:
@@ -249,7 +252,12 @@ class Played:
     async def connect(self, _: str) -> Link:
         if self.connect_error is not None:
             raise self.connect_error
-        return await asyncio.Future()
+        self.acts.append("listen")
+        self.stirred.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            self.acts.append("hang up")
 
     async def saw(self, _: Host, looked: HostFacts | str) -> None:
         self.seen.append(looked)
@@ -263,9 +271,9 @@ class Played:
         self.forgotten += 1
 
     @asynccontextmanager
-    async def followed(self, survey_every_s: float = 60.0) -> AsyncIterator[Follower]:
+    async def followed(self, survey_every_s: float = 60.0, pace: Pace | None = None) -> AsyncIterator[Follower]:
         ways = Ways(look=self.look, connect=self.connect, forget=self.forget, seen=self.saw, tell=self.tell)
-        follower = Follower(Host(name="node01", address="x"), ways, Pace(survey_every_s, 1.0))
+        follower = Follower(Host(name="node01", address="x"), ways, pace or Pace(survey_every_s, 1.0))
         task = asyncio.create_task(follower.run())
         try:
             yield follower
@@ -335,6 +343,18 @@ async def test_a_look_that_fails_beside_living_readings_does_not_make_a_host_mis
 
     assert played.seen[1] == "a script did not end within 90 s"
     assert not played.missing()
+
+
+async def test_a_pause_does_not_wait_for_a_look_that_is_wanted_too() -> None:
+    played, pace = Played(None), Pace(60.0, 1.0)
+    async with played.followed(pace=pace) as follower:
+        await played.until(lambda: "listen" in played.acts)
+        pace.paused = True
+        follower.look_again()
+        follower.retune()
+        await played.until(lambda: len(played.seen) == 2)
+
+    assert played.acts == ["look", "listen", "hang up", "look"]
 
 
 async def test_looks_come_every_so_often() -> None:

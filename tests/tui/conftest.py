@@ -19,6 +19,7 @@ from console.model.facts import HostFacts
 from console.tui.app import Console
 from console.tui.link import Answer, Ask, Batch, Core, Deliver, Then, say
 from console.tui.world import World
+from tests.tui.pilots import wait_until_idle
 
 RECORDED = Path(__file__).resolve().parents[1] / "data" / "recorded" / "store.tar.xz"
 AWAY = "lab-mi300x-05"
@@ -41,6 +42,8 @@ class StillLink:
         self.asked: list[str] = []
         self.looked_at: list[str | None] = []
         self.loaded: list[str] = []
+        self.held: list[Then] | None = None
+        """A list, for the test to answer by itself what is asked of a thread."""
         self.closed = False
         self._deliver: Deliver = lambda call: call()
         self._woken: Callable[[], None] = lambda: None
@@ -74,6 +77,9 @@ class StillLink:
 
     def work(self, function: Callable[[], Any], then: Then) -> Callable[[], None]:
         """Run it here, after the next turn of the loop."""
+        if self.held is not None:
+            self.held.append(then)
+            return lambda: None
 
         async def run() -> Any:
             await asyncio.sleep(0)
@@ -99,6 +105,10 @@ class StillLink:
         task.add_done_callback(self._tasks.discard)
         return lambda: (task.cancel(), None)[1]
 
+    def answering(self) -> bool:
+        """Something asked for is not answered yet."""
+        return bool(self._tasks)
+
     def look_again(self, host: str | None = None) -> None:
         """Remembered."""
         self.looked_at.append(host)
@@ -120,6 +130,13 @@ def events_of(settings: Settings, run: str | None = None) -> Sequence[Envelope]:
     """Everything a store says of a run, or at all."""
     with desk.tail(settings) as tail:
         return tuple(tail.since(0, run, 100_000))
+
+
+@pytest.fixture(autouse=True)
+def _steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pilot.pause` and `pilot.press` wait until the screens have done their work, however fast the machine is."""
+    monkeypatch.setattr("textual.app.wait_for_idle", wait_until_idle)
+    monkeypatch.setattr("textual.pilot.wait_for_idle", wait_until_idle)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from console.tui.keys import EVERYWHERE
 from console.tui.screens.base import ConsoleScreen
 from console.tui.widgets.chrome import KeyBar
 from console.tui.world import World
+from tests.tui.pilots import drawn
 
 MakeScene = Callable[..., Any]
 
@@ -31,12 +32,7 @@ def shown(app: Console) -> str:
 
 async def settled(pilot: Pilot[None]) -> None:
     """Everything that was fed is drawn."""
-    app = pilot.app
-    assert isinstance(app, Console)
-    for _ in range(3):
-        await pilot.pause()
-    app.draw_news()
-    await pilot.pause()
+    await drawn(pilot)
 
 
 @pytest.mark.parametrize("name", SCREENS)

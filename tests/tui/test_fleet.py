@@ -9,12 +9,12 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from console.model.events import Envelope
-from console.tui.app import Console
 from console.tui.screens.fleet.screen import FleetScreen
 from console.tui.screens.fleet.table import host_of
 from console.tui.widgets.chrome import SpanLine
 from console.tui.widgets.grid import Grid, text_of
 from console.tui.widgets.lines import Lines
+from tests.tui.pilots import drawn
 
 MakeScene = Callable[..., Any]
 SIZES = {"small": (80, 24), "middle": (120, 40), "large": (200, 60)}
@@ -24,13 +24,7 @@ AWAY = "lab-mi300x-05"
 
 async def settled(pilot: Pilot[None]) -> FleetScreen:
     """Everything that was fed is drawn."""
-    app = pilot.app
-    assert isinstance(app, Console)
-    for _ in range(3):
-        await pilot.pause()
-        app.draw_news()
-    await pilot.pause()
-    screen = app.console_screen()
+    screen = (await drawn(pilot)).console_screen()
     assert isinstance(screen, FleetScreen)
     return screen
 
@@ -55,8 +49,7 @@ async def test_find_the_bad_host_and_read_the_remedy(size: tuple[int, int], scen
         assert order(screen)[:2] == [AWAY, BAD]
 
         await pilot.press("down", "enter")
-        for _ in range(4):
-            await pilot.pause()
+        await pilot.pause()
         host = app.console_screen()
         assert host.NAME == "host"
         assert app.chosen_host == BAD

@@ -13,7 +13,6 @@ from console.desk.fleet_board import FleetEvent, Seen
 from console.desk.settings import Settings
 from console.model.events import Envelope
 from console.model.facts import KernelLine, KernelLog, Known
-from console.tui.app import Console
 from console.tui.dialogs import AskText, Choose, Confirm
 from console.tui.screens.host.acks import key_of
 from console.tui.screens.host.screen import HostScreen
@@ -21,6 +20,7 @@ from console.tui.screens.host.tabs import TABS
 from console.tui.widgets.grid import Grid, text_of
 from console.tui.widgets.lines import Lines
 from console.tui.widgets.plots import Plot
+from tests.tui.pilots import drawn
 
 MakeScene = Callable[..., Any]
 SIZES = {"small": (80, 24), "middle": (120, 40), "large": (200, 60)}
@@ -30,14 +30,7 @@ AWAY = "lab-mi300x-05"
 
 async def settled(pilot: Pilot[None]) -> HostScreen:
     """Everything that was fed is drawn, and every request answered."""
-    app = pilot.app
-    assert isinstance(app, Console)
-    for _ in range(5):
-        await pilot.pause()
-        app.draw_news()
-        app.redraw()
-    await pilot.pause()
-    screen = app.console_screen()
+    screen = (await drawn(pilot, again=True)).console_screen()
     assert isinstance(screen, HostScreen)
     return screen
 

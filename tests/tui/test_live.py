@@ -30,6 +30,7 @@ from console.tui.screens.live.pane import default_part
 from console.tui.screens.live.screen import LiveScreen
 from console.tui.widgets.grid import Grid, text_of
 from console.tui.widgets.plots import Plot
+from tests.tui.pilots import drawn, painted
 
 MakeScene = Callable[..., Any]
 S = 1_000_000_000
@@ -263,20 +264,8 @@ def test_the_log_that_most_want_is_shown_first() -> None:
 # -- the screen
 
 
-def shown(app: Console) -> str:
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
-
-
 async def settled(pilot: Pilot[None]) -> None:
-    app = pilot.app
-    assert isinstance(app, Console)
-    for _ in range(4):
-        await pilot.pause()
-    app.draw_news()
-    for _ in range(6):
-        await pilot.pause()
-    app.redraw()
-    await pilot.pause()
+    await drawn(pilot, again=True)
 
 
 def live(app: Console) -> LiveScreen:
@@ -295,7 +284,7 @@ async def test_it_shows_what_runs_with_plots_and_log(scene: MakeScene, halfway: 
         pane = screen.pane()
         assert pane.attempt == screen.query_one(Grid).current
         assert pane.view is not None
-        text = shown(app)
+        text = painted(app)
         assert pane.view.name[:20] in text
         assert "log" in text
 
@@ -332,12 +321,12 @@ async def test_on_a_small_screen_one_pane_shows_and_the_rest_is_said(
         await pilot.press("space", "down", "space")
         await settled(pilot)
         assert sum(pane.display for pane in live(app).panes) == 1
-        assert "1 of 2 ticked fit" in shown(app)
+        assert "1 of 2 ticked fit" in painted(app)
         assert live(app).pane().attempt == live(app).query_one(Grid).current
         await pilot.resize_terminal(200, 60)
         await settled(pilot)
         assert sum(pane.display for pane in live(app).panes) == 2
-        assert "ticked fit" not in shown(app)
+        assert "ticked fit" not in painted(app)
 
 
 async def test_an_attempt_of_long_ago_is_brought_and_shown(scene: MakeScene, runs: dict[str, str]) -> None:
@@ -352,7 +341,7 @@ async def test_an_attempt_of_long_ago_is_brought_and_shown(scene: MakeScene, run
         await settled(pilot)
         assert made.link.loaded == [runs["now"]]
         assert live(app).pane().attempt == row.attempt
-        text = shown(app)
+        text = painted(app)
         assert "failed" in text
         assert row.failure is not None
         assert row.failure.failure.value in text
@@ -371,10 +360,10 @@ async def test_the_log_is_searched_from_the_screen(
         assert pane.logs.window.lines
         await pilot.press("slash", *[{".": "full_stop", "@": "at"}.get(char, char) for char in "started"], "enter")
         await settled(pilot)
-        assert "/started" in shown(app)
+        assert "/started" in painted(app)
         await pilot.press("escape")
         await settled(pilot)
-        assert "/started" not in shown(app)
+        assert "/started" not in painted(app)
         await pilot.press("escape")
         await settled(pilot)
         assert live(app).query_one(Grid).has_focus
@@ -478,8 +467,8 @@ async def test_an_empty_screen_says_why_and_what_to_press(scene: MakeScene) -> N
     app = scene((), start="live").app
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        assert "No run goes on" in shown(app)
-        assert "3 starts a matrix" in shown(app)
+        assert "No run goes on" in painted(app)
+        assert "3 starts a matrix" in painted(app)
 
 
 async def test_months_of_attempts_leave_nothing_behind(scene: MakeScene, events: Sequence[Envelope]) -> None:

@@ -27,6 +27,7 @@ from console.tui.screens.matrix.screen import MatrixScreen
 from console.tui.widgets.grid import Grid, text_of
 from console.tui.widgets.lines import Lines
 from tests.tui.conftest import AWAY, events_of, facts_in
+from tests.tui.pilots import until
 from tests.tui.test_app import shown
 
 MakeScene = Callable[..., Any]
@@ -73,11 +74,7 @@ class Play:
         await self.pilot.pause()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        for _ in range(200):
-            if holds():
-                return
-            await self.turn()
-        raise AssertionError(shown(self.app))
+        await until(self.pilot, holds)
 
     def row(self, cell: str) -> str:
         return next("  ".join(map(text_of, row.cells)) for row in self.screen.table.rows if row.key == cell)

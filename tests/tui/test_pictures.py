@@ -12,7 +12,8 @@ from textual.pilot import Pilot
 
 from console.desk.settings import Settings
 from console.model.events import AttemptEnded, Envelope
-from console.tui.app import SCREENS, Console
+from console.tui.app import SCREENS
+from tests.tui.pilots import drawn
 
 MakeScene = Callable[..., Any]
 Compare = Callable[..., bool]
@@ -37,13 +38,7 @@ def then(own_settings: Settings, halfway: Sequence[Envelope]) -> Settings:
 
 async def settle(pilot: Pilot[None]) -> None:
     """Everything that was fed is drawn, and every request answered."""
-    app = pilot.app
-    assert isinstance(app, Console)
-    for _ in range(6):
-        await pilot.pause()
-        app.draw_news()
-        app.redraw()
-    await pilot.pause()
+    await drawn(pilot, again=True)
 
 
 @pytest.mark.parametrize("size", SIZES)

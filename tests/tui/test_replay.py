@@ -1,6 +1,5 @@
 """Replays on the screens: what is shown as of which moment, how they are steered, and that nothing can be stopped."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,8 @@ from console.tui import replay as replays
 from console.tui.app import Console
 from console.tui.dialogs import Confirm
 from console.tui.replay import Replay, ReplayLink
+from tests.tui import pilots
+from tests.tui.pilots import drawn, painted
 
 
 @pytest.fixture
@@ -37,23 +38,10 @@ def of(app: Console) -> Replay:
     return link.replay
 
 
-def shown(app: Console) -> str:
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
-
-
 async def until(pilot: Pilot[None], true: Callable[[], Any]) -> None:
-    """Until something that the replay's own thread brings is there."""
-    app = pilot.app
-    assert isinstance(app, Console)
-    for _ in range(400):
-        app.draw_news()
-        if true():
-            await pilot.pause()
-            app.redraw()
-            await pilot.pause()
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"it did not come about; on the screen:\n{shown(app)}")
+    """Until something that the replay's own thread brings is there, and drawn."""
+    await pilots.until(pilot, true)
+    await drawn(pilot, again=True)
 
 
 def ended(app: Console) -> int:
@@ -66,7 +54,7 @@ async def test_a_replay_shows_the_run_as_of_its_moment_and_is_marked(make: Calla
         await until(pilot, app.world.board.runs)
         assert app.current_mode == "live"
         assert ended(app) == 0
-        head = shown(app).splitlines()[0]
+        head = painted(app).splitlines()[0]
         assert "REPLAY 1x 0:00 of" in head
         assert "paused" in head
         assert "SIMULATED" in head

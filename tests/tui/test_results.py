@@ -14,51 +14,29 @@ from console.desk import comparing, sheets
 from console.desk.settings import Settings, Value
 from console.desk.sheet_views import Side
 from console.model.events import AttemptEnded, Envelope
-from console.tui.app import Console
 from console.tui.dialogs import AskText, Choose, Confirm
+from console.tui.link import Answer
 from console.tui.screens.results.log import LogReader
 from console.tui.screens.results.pick import Pick
 from console.tui.screens.results.reader import Reader
 from console.tui.screens.results.screen import ResultsScreen
-from console.tui.widgets.grid import Grid, text_of
+from console.tui.widgets.grid import Grid
 from console.tui.widgets.lines import Lines
 from console.tui.widgets.logs import LogView
+from tests.tui.pilots import cells, drawn, painted, until
 
 MakeScene = Callable[..., Any]
 
 
 async def settled(pilot: Pilot[None]) -> ResultsScreen:
     """Everything asked for is answered and drawn."""
-    app = pilot.app
-    assert isinstance(app, Console)
-    for _ in range(6):
-        await pilot.pause()
-        app.draw_news()
-    await pilot.pause()
-    screen = app.console_screen()
+    screen = (await drawn(pilot)).console_screen()
     assert isinstance(screen, ResultsScreen)
     return screen
 
 
-def painted(app: Console) -> str:
-    lines = app.screen._compositor.render_strips()
-    return "\n".join(strip.text for strip in lines)
-
-
 def table(screen: ResultsScreen) -> list[dict[str, str]]:
-    """The rows by the keys of their columns."""
-    grid = screen.query_one("#figures", Grid)
-    keys = [column.key for column in grid.columns]
-    return [dict(zip(keys, map(text_of, row.cells), strict=True)) for row in grid.rows]
-
-
-async def until(pilot: Pilot[None], seen: Callable[[], bool]) -> None:
-    """Files are read in the test's own loop; some answers need several turns."""
-    for _ in range(40):
-        if seen():
-            return
-        await pilot.pause(0.01)
-    assert seen()
+    return cells(screen.query_one("#figures", Grid))
 
 
 async def type_text(pilot: Pilot[None], text: str) -> None:
@@ -173,6 +151,22 @@ async def test_an_empty_store_says_what_to_do(scene: MakeScene, settings: Settin
         assert "There are no runs in" in painted(made.app)
         assert "Matrix screen" in painted(made.app)
         assert made.link.asked.count("read_book") == 1, "asked again only when something was run"
+
+
+async def test_a_run_that_begins_while_the_empty_store_is_read_is_read_too(
+    scene: MakeScene, events: Sequence[Envelope], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.tui.screens.results.view.AGAIN_S", 0.01)
+    made = scene((), start="results")
+    asked = made.link.held = []
+    async with made.app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        assert len(asked) == 1
+        made.link.feed(events[:1])
+        await settled(pilot)
+        made.app.call_later(asked[0], Answer(None))
+
+        await until(pilot, lambda: len(asked) == 2)
 
 
 async def test_a_table_that_cannot_be_read_says_why(scene: MakeScene) -> None:

@@ -1,6 +1,5 @@
 """The Runs screen by its keys: what there was and is, watch, resume, stop, clean, export."""
 
-import asyncio
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,50 +17,27 @@ from console.desk.settings import Settings
 from console.desk.steering import Asked
 from console.model.events import ConductorStarted, Envelope, RunClosed
 from console.store.journal import Journal
-from console.tui.app import Console
 from console.tui.dialogs import AskText, Confirm
+from console.tui.link import Answer
 from console.tui.screens.results.reader import Reader
 from console.tui.screens.runs.screen import RunsScreen
-from console.tui.widgets.grid import Grid, text_of
+from console.tui.widgets.grid import Grid
 from console.tui.widgets.lines import Lines
+from tests.tui.pilots import cells, drawn, messages, painted, until
 
 MakeScene = Callable[..., Any]
 
 
 async def settled(pilot: Pilot[None]) -> RunsScreen:
     """Everything asked for is answered and drawn."""
-    app = pilot.app
-    assert isinstance(app, Console)
-    for _ in range(6):
-        await pilot.pause()
-        app.draw_news()
-    await pilot.pause()
+    app = await drawn(pilot)
     screen = app.get_screen_stack("runs")[0] if app.current_mode != "runs" else app.console_screen()
     assert isinstance(screen, RunsScreen)
     return screen
 
 
-def painted(app: Console) -> str:
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
-
-
 def table(screen: RunsScreen) -> list[dict[str, str]]:
-    grid = screen.query_one("#runs", Grid)
-    keys = [column.key for column in grid.columns]
-    return [dict(zip(keys, map(text_of, row.cells), strict=True)) for row in grid.rows]
-
-
-async def until(pilot: Pilot[None], seen: Callable[[], bool]) -> None:
-    """Some answers need several turns."""
-    for _ in range(200):
-        if seen():
-            return
-        await pilot.pause(0.01)
-    assert seen()
-
-
-def messages(app: Console) -> str:
-    return "\n".join(str(notification.message) for notification in app._notifications)
+    return cells(screen.query_one("#runs", Grid))
 
 
 @pytest.fixture
@@ -182,11 +158,8 @@ async def test_resuming_starts_a_conductor_that_brings_the_run_to_its_end(
     async with made.app.run_test(size=(120, 40)) as pilot:
         await settled(pilot)
         await pilot.press("u")
-        for _ in range(600):
-            row = history.summaries(own_settings, [left])[0]
-            if row.closed_at_ns is not None:
-                break
-            await asyncio.sleep(0.05)
+        await until(pilot, lambda: history.summaries(own_settings, [left])[0].closed_at_ns is not None)
+        row = history.summaries(own_settings, [left])[0]
 
     assert row.state == "finished"
     assert row.conductor_pid not in (99_999_999, os.getpid())
@@ -353,6 +326,21 @@ async def test_a_run_that_ends_meanwhile_is_read_again_alone(
         made.link.feed([msgspec.structs.replace(closed, seq=10**6)])
         await settled(pilot)
         await until(pilot, lambda: "stopped" in table(screen)[0]["state"])
+
+
+async def test_all_runs_are_read_again_though_a_reading_of_some_is_under_way(
+    scene: MakeScene,
+) -> None:
+    made = scene((), start="runs")
+    async with made.app.run_test(size=(120, 40)) as pilot:
+        screen = await settled(pilot)
+        asked = made.link.held = []
+        screen._ask({"r1"})
+        screen.redraw()
+        assert len(asked) == 1
+        made.app.call_later(asked[0], Answer(()))
+
+        await until(pilot, lambda: len(asked) == 2)
 
 
 async def test_a_store_without_runs_says_where_they_are_started(

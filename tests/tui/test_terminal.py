@@ -19,7 +19,7 @@ import pytest
 from console.tui.terminal import Lasting
 
 ESCAPES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[P_^X].*?\x1b\\|\x1b.", re.S)
-LIMIT_S = 60
+LIMIT_S = 90
 _NOT_OURS = ("INSTINCT_", "NO_COLOR", "COLUMNS", "LINES")
 
 
@@ -73,6 +73,8 @@ class Opened:
                 time.sleep(0.05)
         code = self.process.poll()
         assert code is not None, "it does not end"
+        while self.master >= 0 and select.select([self.master], [], [], 0)[0] and self._read():
+            pass  # its last words lie in the terminal yet
         return code
 
     def hang_up(self) -> None:

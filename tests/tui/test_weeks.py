@@ -38,9 +38,9 @@ def widgets() -> Counter[str]:
 async def test_going_about_leaves_no_widgets_behind(scene: MakeScene, halfway: Sequence[Envelope]) -> None:
     app = scene(halfway).app
     async with app.run_test(size=(120, 40)) as pilot:
-        await go_about(pilot, 2)
+        await go_about(pilot, 1)
         before = widgets()
-        await go_about(pilot, 4)
+        await go_about(pilot, 2)
         after = widgets()
 
     grown = {name: (before[name], count) for name, count in after.items() if count > before[name] + 1}

@@ -52,6 +52,7 @@ class ResultsView(ConsoleScreen):
         self._error = ""
         self._reading = False
         self._nothing = False
+        self._told = 0
         self._read_as: tuple[object, ...] = ()
         self._again: Timer | None = None
         self._matrix = ""
@@ -90,6 +91,8 @@ class ResultsView(ConsoleScreen):
         """The table as it was read last; it is read again when an attempt of these runs has ended."""
         if changes is not None and not (changes.runs or changes.attempts):
             return
+        if changes is not None and changes.runs:
+            self._told += 1
         chosen = self.app.chosen_run
         if chosen is not None and chosen != self._taken:
             self._taken = chosen
@@ -121,7 +124,7 @@ class ResultsView(ConsoleScreen):
         self._again = None
         if self._reading:
             return
-        asked, ends, self._reading = self._runs, self._ends(), True
+        asked, ends, told, self._reading = self._runs, self._ends(), self._told, True
 
         def ready(answer: Answer) -> None:
             self._reading = False
@@ -132,6 +135,8 @@ class ResultsView(ConsoleScreen):
             if answer.error is None:
                 self._have_book(answer.value, ends)
             self._nothing = self._book is None
+            if self._nothing and told != self._told:
+                self._read_soon()  # a run was opened while the empty store was read
             self.redraw()
 
         self.link.work(asks.book(self.link.settings, asked), ready)

@@ -70,6 +70,7 @@ class RunsScreen(ConsoleScreen):
         self._changed: set[str] = set()
         self._soon: Timer | None = None
         self._reading = False
+        self._anew = False
         self._read = False
         self._error = ""
         self._beats = 0
@@ -117,7 +118,9 @@ class RunsScreen(ConsoleScreen):
 
     def _ask(self, only: Collection[str] | None) -> None:
         if self._reading:
-            if only is not None:
+            if only is None:
+                self._anew = True  # what is being read may be of some runs, or older than what is to be shown
+            else:
                 self._wish(only)
             return
         self._reading = True
@@ -129,6 +132,9 @@ class RunsScreen(ConsoleScreen):
                 self._have(answer.value, whole=only is None)
             self._show()
             self.draw_lines()
+            if self._anew:
+                self._anew = False
+                self._ask(None)
 
         self.link.work(asks.past(self.link.settings, only), ready)
 
