@@ -1,9 +1,11 @@
 """The command line, run in this process or in one of its own, away from the user's own files."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +13,8 @@ from typing import NamedTuple
 import pytest
 
 from console.cli.main import run
+from console.lab.clock import Clock
+from console.lab.up import Lab as PlayedLab
 
 INSTINCT = (sys.executable, "-m", "console")
 
@@ -78,6 +82,15 @@ class Lab(NamedTuple):
 
     fleet: Path
     home: Path
+    clock: Clock = Clock(1.0)
+
+    def stand_still(self) -> None:
+        """What runs on its hosts goes on only after `go_on`, however long a command takes to begin."""
+        self.clock.speed = 1e-6
+
+    def go_on(self, speed: float) -> None:
+        """It goes on, at another speed."""
+        self.clock.speed = speed
 
     def env(self) -> dict[str, str]:
         """The environment of a command on the lab."""
@@ -118,7 +131,7 @@ def _lab(folder: Path, speed: int) -> Iterator[Lab]:
         yield Lab(fleet, folder / "home")
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=90) == 0
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +141,23 @@ def fast_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")
-def slow_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Two simulated hosts on which a benchmark takes long enough to be interrupted."""
-    yield from _lab(tmp_path_factory.mktemp("slow"), 30)
+def _lab_in_a_thread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder, loop = tmp_path_factory.mktemp("slow"), asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    played = PlayedLab(folder / "lab", hosts=2)
+    asyncio.run_coroutine_threadsafe(played.start(), loop).result(90)
+    try:
+        yield Lab(played.fleet_file, folder / "home", played.clock)
+    finally:
+        asyncio.run_coroutine_threadsafe(played.stop(), loop).result(90)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def slow_lab(_lab_in_a_thread: Lab) -> Lab:
+    """Two simulated hosts on which a benchmark takes long enough to be interrupted, and can be made to stand still."""
+    _lab_in_a_thread.clock.speed = 30.0
+    return _lab_in_a_thread

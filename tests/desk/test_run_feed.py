@@ -14,6 +14,8 @@ from console.model.events import ConductorStarted, Envelope, Event, Noticed, Run
 from console.store.journal import Journal
 from console.store.paths import StateFolder
 
+PATIENCE_S = 90.0
+
 
 def opened(label: str) -> RunOpened:
     return RunOpened(
@@ -40,7 +42,7 @@ async def say(journal: Journal, run: str, *events: Event) -> None:
 async def gather(feed: RunFeed, wanted: int) -> Sequence[Envelope]:
     """The first so many envelopes."""
     seen: list[Envelope] = []
-    async with asyncio.timeout(20), aclosing(aiter(feed)) as batches:
+    async with asyncio.timeout(PATIENCE_S), aclosing(aiter(feed)) as batches:
         async for batch in batches:
             seen += batch
             if len(seen) >= wanted:
@@ -73,7 +75,7 @@ async def test_a_closed_run_that_goes_on_comes_whole(journal: Journal, settings:
     await say(journal, "r1", opened("old"), RunClosed("finished"))
     await say(journal, "r2", opened("now"))
     seen: list[Envelope] = []
-    async with asyncio.timeout(20), aclosing(aiter(RunFeed(settings))) as batches:
+    async with asyncio.timeout(PATIENCE_S), aclosing(aiter(RunFeed(settings))) as batches:
         async for batch in batches:
             seen += batch
             if len(seen) == 1:
@@ -88,7 +90,7 @@ async def test_a_closed_run_that_goes_on_comes_whole(journal: Journal, settings:
 async def test_a_run_opened_later_comes_from_its_beginning(journal: Journal, settings: Settings) -> None:
     await say(journal, "r1", opened("one"))
     seen: list[Envelope] = []
-    async with asyncio.timeout(20), aclosing(aiter(RunFeed(settings))) as batches:
+    async with asyncio.timeout(PATIENCE_S), aclosing(aiter(RunFeed(settings))) as batches:
         async for batch in batches:
             seen += batch
             if len(seen) == 1:
@@ -103,7 +105,7 @@ async def test_what_was_forgotten_comes_again(journal: Journal, settings: Settin
     await say(journal, "r1", opened("one"))
     feed = RunFeed(settings)
     seen: list[Envelope] = []
-    async with asyncio.timeout(20), aclosing(aiter(feed)) as batches:
+    async with asyncio.timeout(PATIENCE_S), aclosing(aiter(feed)) as batches:
         async for batch in batches:
             seen += batch
             if len(seen) == 1:
