@@ -28,5 +28,13 @@ async def claim(ledger: Ledger, launch: Launch) -> Mapping[str, str]:
                     remedy="wait for it with --if-busy wait; what a dead run left is removed by `instinct clean`",
                 )
             )
-        await asyncio.sleep(ledger.office.policy.busy_poll_s)
+        await _rest(ledger)
     return answer
+
+
+async def _rest(ledger: Ledger) -> None:
+    """Until hosts are asked again, or somebody wants this to end."""
+    policy = ledger.office.policy
+    until = time.monotonic() + policy.busy_poll_s
+    while (left := until - time.monotonic()) > 0 and not ledger.stop_asked():  # noqa: ASYNC110 - the journal is told by polling
+        await asyncio.sleep(min(left, policy.poll_s))

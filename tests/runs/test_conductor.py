@@ -5,6 +5,7 @@ import gc
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from console.model.attempt import FailureClass, Outcome, Sample, Stage, Validity
@@ -153,6 +154,26 @@ async def test_waiting_for_a_busy_host_ends_with_both_done(bench: Any, make_cell
     )
     rows = [*bench.tail.attempts(mine), *bench.tail.attempts(theirs)]
     assert [(row.outcome, row.failure) for row in rows] == [(Outcome.OK, None), (Outcome.OK, None)]
+
+
+async def test_a_stop_is_heard_while_a_host_is_waited_for(bench: Any, make_cell: Any) -> None:
+    bench.policy = msgspec.structs.replace(bench.policy, busy_poll_s=3600)
+    holder = await bench.open(make_cell(), operator="me")
+    holding = asyncio.create_task(conduct(bench.office(holder, "me")))
+    await asyncio.wait_for(bench.world.started.wait(), PATIENCE_S)
+    bench.world.history[0].looks_left = 10**9
+    waiter = await bench.open(make_cell(), operator="they", if_busy="wait")
+    waiting = asyncio.create_task(conduct(bench.office(waiter, "they")))
+    async with asyncio.timeout(PATIENCE_S):
+        while not any(bench.tail.of_attempt(row.attempt, ClaimRefused) for row in bench.tail.attempts(waiter)):  # noqa: ASYNC110 - the journal is told by polling
+            await asyncio.sleep(0.01)
+    await bench.journal.append([Envelope(at_ns=time.time_ns(), run=waiter, event=StopAsked("they", "enough"))])
+    await asyncio.wait_for(waiting, PATIENCE_S)
+    (row,) = bench.tail.attempts(waiter)
+    assert row.outcome is not None
+    assert row.outcome is not Outcome.OK
+    bench.world.history[0].looks_left = 1
+    await asyncio.wait_for(holding, PATIENCE_S)
 
 
 async def test_a_lost_host_ends_nothing_and_the_run_goes_on_when_it_is_back(bench: Any, make_cell: Any) -> None:
