@@ -109,7 +109,8 @@ async def open_new(settings: "Settings", asked: "Request", site: "DockerSite | N
     attempts = planned.plan.attempts
     blocked = [item for item in attempts if item.effects(Effect.BLOCK) or item.effects(Effect.SPOIL, asked.accept)]
     more = f", {len(blocked)} of them cannot start as things are" if blocked else ""
-    printing.note(f"{run}: {len(attempts)} attempts{more}")
+    counted = "1 attempt" if len(attempts) == 1 else f"{len(attempts)} attempts"
+    printing.note(f"{run}: {counted}{more}")
     for host, problem in planned.surveyed.problems.items():
         printing.error(f"{host}: {problem}")
     return run
