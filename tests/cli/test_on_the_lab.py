@@ -15,7 +15,7 @@ ONE_CELL = ("run", "vllm-0.8.5-throughput", "--only", "model~70B and output_len=
 
 
 def run_id(err: str) -> str:
-    found = re.search(r"^(r[a-z0-9]+): \d+ attempts", err, re.MULTILINE)
+    found = re.search(r"^(r[a-z0-9]+): \d+ attempts?\b", err, re.MULTILINE)
     assert found, err
     return found[1]
 
