@@ -24,7 +24,7 @@ GROUP = 109
 KFD = (511, 0)
 RENDER_MAJOR = 226
 FIRST_RENDER = 128
-START_S = 20.0
+START_S = 90.0
 OPERATOR = "real-tester"
 
 
@@ -67,7 +67,7 @@ class Host:
 
 def docker(*words: str) -> "subprocess.CompletedProcess[str]":
     """The docker command on this machine's engine."""
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False, timeout=300)
 
 
 def has_image(name: str) -> bool:
@@ -108,7 +108,7 @@ def real_host(tmp_path: Path, devices: None, require_real: Callable[[bool, str],
         yield Host(tmp_path, port, _fleet(tmp_path, port, root), _environment(tmp_path))
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         left = docker("ps", "-aq", "--filter", f"label=instinct.owner={OPERATOR}").stdout.split()
         if left:
             docker("rm", "-f", *left)
