@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 _NAMES: Mapping[str, str] = {
     "screen": "fleet host matrix live results runs",
-    "app": "help palette theme back picture quit",
+    "app": "help palette theme back picture reopen quit",
     "fleet": "open filter leave_filter sort sort_back bad_first group again all_again run live copy",
     "host": (
         "findings facts gpus telemetry kernel work next_view previous_view copy copy_all metric metric_back "

@@ -1,6 +1,7 @@
 """The console: its screens as modes, one clock for all drawing, and the ways from one screen to another."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -33,7 +34,7 @@ from console.tui.world import Changes, World
 DRAW_S = 0.25
 """Screens are drawn at most this often, whatever arrives."""
 TERMINAL_S = 5.0
-"""How often we look whether the terminal is still there."""
+"""How often we look whether the terminal is still there, and the fleet file as it was."""
 SCREENS = ("fleet", "host", "matrix", "live", "results", "runs")
 
 
@@ -79,7 +80,10 @@ class Console(App[None]):
         self.chosen_matrix: str | None = None
         self.wanted_host: str | None = None
         """A host that something is to be run on, until the Matrix screen has taken it up."""
+        self.reopening = False
+        """It was left to be opened anew, on the fleet file as it is then."""
         self._start = start
+        self._fleet_seen = self._fleet_written()
         self._watch_terminal = watch_terminal
         self._been: list[str] = []
         self._pending: Timer | None = None
@@ -114,6 +118,7 @@ class Console(App[None]):
         self.set_interval(1.0, self._second)
         if self._watch_terminal:
             self.set_interval(TERMINAL_S, self._look_at_terminal)
+            self.set_interval(TERMINAL_S, self.look_at_fleet_file)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGHUP, signal.SIGTERM):
                 loop.add_signal_handler(number, self.exit)
@@ -149,6 +154,24 @@ class Console(App[None]):
             gone = True
         if gone:
             self.exit()
+
+    def _fleet_written(self) -> int | None:
+        """When the fleet file was written last; none when there is none."""
+        with contextlib.suppress(OSError):
+            return self.link.settings.fleet.value.stat().st_mtime_ns
+        return None
+
+    def look_at_fleet_file(self) -> None:
+        """Say once when there is another than the one that is shown."""
+        written = self._fleet_written()
+        if written not in (None, self._fleet_seen) and self.check_action("reopen", ()):
+            self._fleet_seen = written
+            self.say(f"the fleet file was changed; {keys.reopening(self.changed_keys)} reads it again")
+
+    def action_reopen(self) -> None:
+        """Leave, to be opened again at once."""
+        self.reopening = True
+        self.exit()
 
     def on_delivery(self, delivery: "Delivery") -> None:
         """Something from the core, in our own thread and context; while we end, nobody is left to show it to."""
@@ -266,9 +289,11 @@ class Console(App[None]):
     # -- what can be done everywhere
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Back only where there is a way back."""
+        """Back only where there is a way back; nothing to read again in a replay."""
         if action == "back":
             return bool(self._been)
+        if action == "reopen":
+            return getattr(self.link, "replay", None) is None
         return super().check_action(action, parameters)
 
     def action_help(self) -> None:

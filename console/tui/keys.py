@@ -35,6 +35,7 @@ EVERYWHERE = (
     Key("app.theme", "f2", "next_theme", "Next theme"),
     Key("app.back", "escape", "back", "Back to where you came from"),
     Key("app.picture", "f12", "picture", "Save this screen as an SVG picture"),
+    Key("app.reopen", "ctrl+r", "reopen", "Read the fleet file and the profiles again, and connect anew"),
     Key("app.quit", "q,ctrl+q", "quit", "Leave; runs go on without the console", "quit"),
 )
 
@@ -79,6 +80,11 @@ def of_widget(own: Iterable[BindingType]) -> list[Key]:
 def shown(key: Key, changed: Mapping[str, str]) -> str:
     """The key as a person reads it: the first of its keys, or what the configuration says instead."""
     return _named(changed.get(key.id, key.keys).split(",")[0])
+
+
+def reopening(changed: Mapping[str, str]) -> str:
+    """The key that reads the fleet file again, as a person reads it."""
+    return shown(next(key for key in EVERYWHERE if key.action == "reopen"), changed)
 
 
 def all_shown(key: Key, changed: Mapping[str, str]) -> str:

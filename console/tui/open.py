@@ -38,6 +38,10 @@ def run(settings: "Settings", *, start: str = "fleet", replay: tuple[str, float]
     else:
         app = console(settings, start=start)
     app.run()
+    while app.reopening:
+        before, app = app, console(settings, start=app.current_mode)
+        app.chosen_host, app.chosen_run, app.theme = before.chosen_host, before.chosen_run, before.theme
+        app.run()
     going_on = () if replay is not None else tuple(run.run for run in app.world.open_runs())
     if app.failure is not None:
         if going_on:

@@ -21,7 +21,7 @@ def commands(app: "Console") -> Iterable[SystemCommand]:
             if screen.possible(key):
                 yield SystemCommand(_title(key.what), f"key {keys.shown(key, app.changed_keys)}", _run(app, key.action))
     for key in EVERYWHERE:
-        if key.action not in ("command_palette", "back"):
+        if key.action not in ("command_palette", "back") and app.check_action(key.action, ()):
             yield SystemCommand(_title(key.what), f"key {keys.shown(key, app.changed_keys)}", _run(app, key.action))
     for host in app.world.fleet.hosts():
         yield SystemCommand(f"Host {host.name}", host.state, partial(app.open_host, host.name))

@@ -1,6 +1,7 @@
 """The console as a whole: ways between screens, help, palette, themes, what is marked, how it ends."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,47 @@ async def test_without_hosts_it_is_said_why(size: tuple[int, int], settings: Set
 
         assert "here.toml: no such fleet file" in shown(app)
         assert "`instinct demo` shows the console" in shown(app)
+        assert "ctrl+r reads it again" in shown(app)
+
+
+async def test_a_changed_fleet_file_is_told_once_and_read_again_on_a_key(
+    scene: MakeScene, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    file = tmp_path / "fleet.toml"
+    file.write_bytes(settings.fleet.value.read_bytes())
+    app = scene(given=msgspec.structs.replace(settings, fleet=Value(file, "option"))).app
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        monkeypatch.setattr(app, "say", said.append)
+        app.look_at_fleet_file()
+        assert said == []
+        os.utime(file, ns=(0, 1))
+        for _ in range(3):
+            app.look_at_fleet_file()
+        assert said == ["the fleet file was changed; ctrl+r reads it again"]
+        await pilot.press("ctrl+r")
+
+    assert app.reopening
+
+
+def test_it_is_opened_anew_where_one_was(scene: MakeScene, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = scene().app, scene().app
+    first.chosen_host, first.reopening = "lab-mi300x-02", True
+    opened: list[str] = []
+    apps: Iterator[Console] = iter((first, second))
+
+    def console(settings: Settings, start: str) -> Console:
+        opened.append(start)
+        return next(apps)
+
+    monkeypatch.setattr(opening, "console", console)
+    for app in (first, second):
+        monkeypatch.setattr(app, "run", lambda: None)
+    opening.run(settings)
+
+    assert opened == ["fleet", "fleet"]
+    assert second.chosen_host == "lab-mi300x-02"
 
 
 @pytest.mark.parametrize("name", SCREENS)

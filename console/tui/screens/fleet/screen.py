@@ -11,7 +11,7 @@ from console.desk.fleet_board import HostView
 from console.desk.views import AttemptView
 from console.model.finding import State
 from console.tui import marks
-from console.tui.keys import Key, bindings, shown
+from console.tui.keys import Key, bindings, reopening, shown
 from console.tui.marks import Span
 from console.tui.screens.base import ConsoleScreen
 from console.tui.screens.fleet import rows as fleet_rows
@@ -136,7 +136,11 @@ class FleetScreen(ConsoleScreen):
 
     def _why_empty(self) -> str:
         if self.world.why_no_fleet:
-            return f"{self.world.why_no_fleet}\n\n`instinct demo` shows the console on simulated hosts."
+            key = reopening(self.app.changed_keys)
+            return (
+                f"{self.world.why_no_fleet}\n{key} reads it again.\n\n"
+                "`instinct demo` shows the console on simulated hosts."
+            )
         if self._view.filter:
             return f"No host matches {self._view.filter!r}.\nesc clears the filter."
         return "The fleet file has no hosts.\n`instinct hosts add` adds some."
