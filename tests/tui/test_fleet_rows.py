@@ -255,6 +255,16 @@ def test_every_word_of_a_filter_must_be_found(text: str, found: bool) -> None:
     assert matches(one, text) is found
 
 
+def test_a_filter_finds_what_runs_on_a_host() -> None:
+    table = FleetTable()
+    table.filter = "405B"
+    view = attempt(cell_id="llama-3.1-405b-in128-out128")
+
+    rows = table.rows((host("a"), host("b")), {"b": (view,)}, NOW)
+
+    assert [row.key for row in rows] == ["b"]
+
+
 def test_the_note_tells_filter_and_order() -> None:
     table = FleetTable()
     table.filter = "mi300x"

@@ -1,6 +1,6 @@
 """Which hosts the Fleet screen shows and in which order. A row is made again only when its host has changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from console.desk.fleet_board import HostView
@@ -58,7 +58,11 @@ class FleetTable:
 
     def rows(self, hosts: Sequence[HostView], work: Work, now_ns: int) -> list[Row]:
         """The rows to show."""
-        kept = [host for host in hosts if matches(host, self.filter)] if self.filter else list(hosts)
+        kept = (
+            [host for host in hosts if matches(host, self.filter, work.get(host.name, ()))]
+            if self.filter
+            else list(hosts)
+        )
         self.shown = len(kept)
         if self.sort:
             kept = self._sorted(kept, work)
@@ -107,21 +111,25 @@ def host_of(key: str | None) -> str | None:
     return key.rpartition(_HEADING)[2] or None if key else None
 
 
-def matches(host: HostView, text: str) -> bool:
-    """Every word must be found in name, state, versions or findings; `!word` must not; `@group`; `state:word`."""
-    return all(_matches(host, word) for word in text.lower().split())
+def matches(host: HostView, text: str, work: Iterable[AttemptView] = ()) -> bool:
+    """Every word must be found in name, state, versions, findings or what runs there; `!word` must not.
+
+    `@group` and `state:word` ask for just these.
+    """
+    doing = [text for view in work for text in (view.matrix, view.cell_id, view.run)]
+    return all(_matches(host, word, doing) for word in text.lower().split())
 
 
-def _matches(host: HostView, word: str) -> bool:
+def _matches(host: HostView, word: str, doing: Sequence[str]) -> bool:
     if word.startswith("!"):
-        return len(word) == 1 or not _matches(host, word[1:])
+        return len(word) == 1 or not _matches(host, word[1:], doing)
     if word.startswith("@"):
         return any(group.lower().startswith(word[1:]) for group in host.groups)
     state, health = host.state, host.health.value if host.health else ""
     if word.startswith("state:"):
         return state.startswith(word[6:]) or health.startswith(word[6:])
     row = host.row
-    texts = [host.name, host.address, state, health, host.why, *host.findings]
+    texts = [host.name, host.address, state, health, host.why, *host.findings, *doing]
     if row is not None:
         texts += [row.gpus, row.cpu, row.bios, row.os, row.kernel, row.amdgpu, row.rocm, row.partition, row.running]
     return any(word in text.lower() for text in texts)
