@@ -81,6 +81,18 @@ async def test_only_cells_that_differ_are_painted_again(monkeypatch: pytest.Monk
         assert painted == [Region(1, 2, 6 + 2 + 8 + 2 + app.grid._widths[2], 1)]
 
 
+async def test_an_empty_table_is_painted_again_only_for_another_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(empty="nothing here")
+    async with bench.run_test(size=(40, 10)) as pilot:
+        await pilot.pause()
+        painted: list[str] = []
+        monkeypatch.setattr(bench.grid, "refresh", lambda *regions: painted.append(bench.grid._empty))
+        bench.grid.set_rows((), empty="nothing here")
+        assert painted == []
+        bench.grid.set_rows((), empty="a filter hides all")
+        assert painted == ["a filter hides all"]
+
+
 async def test_the_cursor_stays_on_its_row_when_rows_move() -> None:
     app = Bench(rows("a", "b", "c"))
     async with app.run_test(size=(40, 6)) as pilot:

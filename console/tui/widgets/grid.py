@@ -144,13 +144,17 @@ class Grid(ScrollView, can_focus=True):
     def set_rows(self, rows: Iterable[Row], *, empty: str | None = None) -> None:
         """Show these rows. Only cells that differ are painted again; the cursor stays on its row."""
         before, self._rows = self._rows, tuple(rows)
-        if empty is not None and empty != self._empty:
+        why_changed = empty is not None and empty != self._empty
+        if empty is not None:
             self._empty = empty  # with or without rows the cursor stays on its row
         same_keys = len(before) == len(self._rows) and all(
             old.key == new.key for old, new in zip(before, self._rows, strict=True)
         )
         if same_keys and before:
             self._repaint_changed(before)
+            return
+        if not before and not self._rows and not why_changed:
+            self._measure()  # the reason that is shown already stands
             return
         held = before[self.cursor].key if before and self.cursor < len(before) else None
         seen = 0 <= self.cursor - self.scroll_offset.y < max(1, self.size.height - 1)
