@@ -53,8 +53,10 @@ class PastReadings:
         for gpu in readings(self._settings, row.attempt, POINTS).gpus:
             hosts.setdefault(gpu.host, []).append(gpu)
         pulses: list[Pulse] = []
+        # of several hosts they come on the clock of the one that measured: what was taken off for that is not ours too
+        ahead_ns = row.hardware.clocks_ahead_ns if row.hardware else {}
         for host, gpus in hosts.items():
-            offset_ns = self._offsets_ns.get(host, 0)
+            offset_ns = self._offsets_ns.get(host, 0) - ahead_ns.get(host, 0)
             pulses += [Pulse(host, beat.host.at_ns - offset_ns, beat) for beat in _beats(gpus)]
             if row.ended_at_ns is not None:
                 # nobody looked any more: nothing is known from then on

@@ -75,9 +75,6 @@ class GpuRow(msgspec.Struct, frozen=True, kw_only=True):
     simulated: bool = False
 
 
-LOG_LINES_TOLD = 50
-"""Of a kernel log, in facts that are printed: thousands of lines a host are what a capture is for."""
-
 RANK = {State.FAIL: 0, State.UNKNOWN: 1, State.WARN: 2, State.PASS: 3}
 """The worst first."""
 
@@ -126,15 +123,6 @@ def row(name: str, facts: HostFacts | None, problem: str, health: HostHealth | N
         docker=_docker(facts),
         running=_running(facts),
     )
-
-
-def brief(facts: HostFacts) -> HostFacts:
-    """The facts with the newest lines of the kernel log alone; those are then not all there are."""
-    log = facts.kernel_log
-    if isinstance(log, Unknown) or len(log.value.lines) <= LOG_LINES_TOLD:
-        return facts
-    end = msgspec.structs.replace(log.value, lines=log.value.lines[-LOG_LINES_TOLD:], complete=False)
-    return msgspec.structs.replace(facts, kernel_log=Known(end, log.source))
 
 
 def gpu_rows(facts: HostFacts) -> tuple[GpuRow, ...]:

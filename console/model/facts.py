@@ -183,3 +183,12 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     """The shared memory file system (`/dev/shm`) of the host."""
     origin: str = ""
     """The bundle or folder these were read from; empty for a live host."""
+
+
+def with_newest_log(facts: HostFacts, lines: int) -> HostFacts:
+    """The facts with so many of the newest lines of the kernel log, which is then not complete."""
+    log = facts.kernel_log
+    if isinstance(log, Unknown) or len(log.value.lines) <= lines:
+        return facts
+    end = msgspec.structs.replace(log.value, lines=log.value.lines[-lines:], complete=False)
+    return msgspec.structs.replace(facts, kernel_log=Known(end, log.source))

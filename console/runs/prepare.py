@@ -12,7 +12,7 @@ from console.health.check_ids import CheckId
 from console.health.preflight import conditions
 from console.model.attempt import Failure, FailureClass, Stage
 from console.model.events import FetchProgress, Noticed, PreflightDone
-from console.model.facts import HostFacts, Known
+from console.model.facts import HostFacts, with_newest_log
 from console.model.launch import Launch, Need, Placement
 from console.runs.compose import Owner, compose
 from console.runs.fabric_check import prove
@@ -117,20 +117,11 @@ async def _fit_hosts(ledger: Ledger, hosts: Sequence[Host], subject: Subject, ne
             continue
         await ledger.tell(PreflightDone(findings, under))
         for host in hosts:
-            name = f"facts.{host.name}.json"
-            artifacts.write(ledger.office.folder, ledger.attempt, name, msgspec.json.encode(_kept(facts[host.name])))
+            kept = msgspec.json.encode(with_newest_log(facts[host.name], KERNEL_LINES_KEPT))
+            artifacts.write(ledger.office.folder, ledger.attempt, f"facts.{host.name}.json", kept)
         if stops:
             raise NotRun(refusal(stops))
         return facts
-
-
-def _kept(facts: HostFacts) -> HostFacts:
-    """The facts as they are kept with an attempt: with the end of the kernel's log, not thousands of lines of it."""
-    log = facts.kernel_log
-    if not isinstance(log, Known) or len(log.value.lines) <= KERNEL_LINES_KEPT:
-        return facts
-    end = msgspec.structs.replace(log.value, lines=log.value.lines[-KERNEL_LINES_KEPT:], complete=False)
-    return msgspec.structs.replace(facts, kernel_log=Known(end, log.source))
 
 
 async def _survey(ledger: Ledger, hosts: Sequence[Host], subject: Subject) -> Mapping[str, HostFacts]:

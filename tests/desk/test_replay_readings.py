@@ -8,7 +8,7 @@ import pytest
 from console.desk.replay_readings import PastReadings
 from console.desk.settings import Options, Settings, load
 from console.model import events as ev
-from console.model.attempt import Beat, HostReading, Outcome, Reading, Stage
+from console.model.attempt import Beat, Hardware, HostReading, Outcome, Reading, Stage
 from console.store import beats
 from console.store.journal import Journal
 from console.store.paths import StateFolder
@@ -81,3 +81,14 @@ def test_set_back_they_come_again(past: PastReadings) -> None:
     past.rewind()
 
     assert [pulse.at_ns // S for pulse in past.due((BEGIN + 2) * S)] == [BEGIN + 1, BEGIN + 2]
+
+
+def test_a_clock_that_readings_were_already_corrected_by_is_not_taken_off_twice(settings: Settings) -> None:
+    hardware = Hardware(from_ns=BEGIN * S, to_ns=END * S, gpus=2, clocks_ahead_ns={"n1": 3 * S})
+    ended = ev.AttemptEnded(outcome=Outcome.OK, hardware=hardware)
+    with Journal(StateFolder.open(settings.store.value)) as journal:
+        journal.append_now([ev.Envelope(at_ns=END * S, run="r1", attempt="a1", event=ended)])
+
+    first = PastReadings(settings, "r1", {"n1": 5 * S}).due((BEGIN + 2) * S)
+
+    assert [pulse.at_ns // S for pulse in first] == [BEGIN + 1, BEGIN + 2]

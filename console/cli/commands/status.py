@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 READ_EVERY_S = 1.0
 LOOK_EVERY_S = 5.0
+LOG_LINES_TOLD = 50
+"""Of a kernel log, in JSON without `--wide`: thousands of lines a host are what a capture is for."""
 
 
 @command(
@@ -107,6 +109,7 @@ def _show(
 ) -> Exit:
     from console.cli import status_text
     from console.desk import status, status_look
+    from console.model.facts import with_newest_log
 
     if diff:
         found = status_look.diff(settings, look, diff[0], diff[1])
@@ -122,7 +125,7 @@ def _show(
     if as_json:
         printing.json_object(
             {
-                "hosts": [facts if wide else status.brief(facts) for facts in look.facts.values()],
+                "hosts": [facts if wide else with_newest_log(facts, LOG_LINES_TOLD) for facts in look.facts.values()],
                 "rows": rows,
                 "gpus": gpus,
                 "problems": dict(look.problems),
